@@ -1,0 +1,26 @@
+"""Capabilities: what every instrument of a kind can do, as abstract interfaces.
+
+One file per capability. Experiments use these and nothing else, so that an instrument can be
+replaced by another of its kind with a change of the testbed file alone.
+"""
+
+from drivers.capabilities.instrument import Identity, Instrument, Limits, Settings
+from drivers.capabilities.laser import Laser
+from drivers.capabilities.polarization_controller import PolarizationController
+from drivers.capabilities.power_meter import PowerMeter
+from drivers.capabilities.rotation_mount import RotationMount
+from drivers.capabilities.single_photon_detector import SinglePhotonDetector
+from drivers.capabilities.time_tagger import TimeTagger
+
+__all__ = [
+    "Identity",
+    "Instrument",
+    "Laser",
+    "Limits",
+    "PolarizationController",
+    "PowerMeter",
+    "RotationMount",
+    "Settings",
+    "SinglePhotonDetector",
+    "TimeTagger",
+]

@@ -1,0 +1,46 @@
+"""Addresses of instruments: `tcp://HOST:PORT`, `zmq://HOST:PORT`, `serial:PATH`, `visa:RESOURCE`.
+
+Options of a model follow as a query: `tcp://10.0.0.7:1998?monitor=1999`.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+SCHEMES = ("tcp", "zmq", "serial", "visa")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an instrument is. `host` and `port` are set for `tcp` and `zmq`, `path` for `serial`
+    (a device path) and `visa` (a VISA resource name)."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read an address. Raises ValueError with the form that is expected."""
+        scheme, colon, rest = text.partition(":")
+        if not colon or scheme not in SCHEMES:
+            raise ValueError(
+                f"{text!r} is not an address: write tcp://HOST:PORT, zmq://HOST:PORT, "
+                "serial:/dev/PATH or visa:RESOURCE"
+            )
+        rest, _, query = rest.partition("?")
+        options = dict(parse_qsl(query))
+        if scheme in ("serial", "visa"):
+            if not rest:
+                raise ValueError(f"{text!r} names no {'device path' if scheme == 'serial' else 'resource'}")
+            return cls(scheme, path=rest, options=options)
+        host, _, port = rest.removeprefix("//").rpartition(":")
+        if not rest.startswith("//") or not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"{text!r} is not an address: write {scheme}://HOST:PORT")
+        return cls(scheme, host=host, port=int(port), options=options)
+
+    def __str__(self) -> str:
+        where = f"//{self.host}:{self.port}" if self.host else self.path
+        query = "&".join(f"{k}={v}" for k, v in self.options.items())
+        return f"{self.scheme}:{where}" + (f"?{query}" if query else "")

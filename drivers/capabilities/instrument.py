@@ -1,0 +1,104 @@
+"""What every instrument can do, whatever its kind: be opened, say who it is, be made safe.
+
+The rules that hold for every driver:
+
+* Opening has no side effects: no homing, no output switched on, no setting changed.
+* A setter returns when the instrument has *taken* the value. Whether it has *arrived* there (a motor
+  at its angle, a bias at the end of its ramp) is what `is_settled()` answers; the run engine waits with
+  the run's clock, drivers never wait for physics.
+* Every exchange with the instrument has a deadline (seconds of wall time, `deadline`), after which
+  `DeadlineError` is raised. An error or a cancellation leaves the line in step: a late answer is never
+  taken for the answer to the next question.
+* A set-point outside the limits raises `LimitError` before a byte is sent.
+* `make_safe()` needs no state, may be called at any time and any number of times, also when the
+  instrument was never opened or its line has broken.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from drivers.address import Address
+from drivers.errors import LimitError
+
+
+class Settings(BaseModel):
+    """What a testbed file says about one instrument beyond its address; each driver extends it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers at an address, as the instrument itself says it."""
+
+    manufacturer: str
+    model: str
+    serial_number: str
+    firmware: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A closed range of set-points in one SI unit, for example `Limits(0.0, 30e-6, "A")`."""
+
+    low: float
+    high: float
+    unit: str
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g} {self.unit}"
+
+
+class Instrument(ABC):
+    """One instrument at one address. Construction opens nothing and touches nothing."""
+
+    model: ClassVar[str]
+    """The name under which the catalogue knows this driver."""
+    manufacturer: ClassVar[str]
+    schemes: ClassVar[tuple[str, ...]]
+    """The address schemes this driver can use, the usual one first."""
+    settings_model: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
+        self.name = name
+        self.address = address
+        self.settings = settings
+        self.deadline = deadline
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, without side effects. Raises ConnectError."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Disconnect; changes nothing on the instrument. Never raises; may be called twice."""
+
+    @abstractmethod
+    async def identity(self) -> Identity:
+        """Ask the instrument who it is."""
+
+    @abstractmethod
+    async def is_settled(self) -> bool:
+        """Whether every set-point has been reached, for instruments without inertia always True."""
+
+    @abstractmethod
+    async def make_safe(self) -> None:
+        """Bring the instrument into its safe state and verify it by reading back.
+
+        Opens a line of its own when there is none. Raises InstrumentError when safety could not be
+        verified.
+        """
+
+    def check_limit(self, what: str, value: float, limits: Limits) -> None:
+        """Raise LimitError unless `value` is inside `limits`."""
+        if value not in limits:
+            raise LimitError(
+                self.name, str(self.address), f"{what} {value:g} {limits.unit} is outside {limits}",
+                "Choose a value inside, or change the limit in the testbed file",
+            )

@@ -1,0 +1,30 @@
+"""Laser: emission on or off, optical output power."""
+
+from abc import abstractmethod
+
+from drivers.capabilities.instrument import Instrument, Limits
+
+
+class Laser(Instrument):
+    """A laser head with its controller. Safe state: emission off."""
+
+    @property
+    @abstractmethod
+    def power_limits(self) -> Limits:
+        """The allowed set-points of optical power in watts."""
+
+    @abstractmethod
+    async def set_power(self, power_w: float) -> None:
+        """Set the optical output power in watts. Does not switch emission. Raises LimitError."""
+
+    @abstractmethod
+    async def power(self) -> float:
+        """The optical power in watts that the head emits now; 0.0 while emission is off."""
+
+    @abstractmethod
+    async def set_emission(self, on: bool) -> None:
+        """Switch emission. Raises RefusedError when key, interlock or button forbids it."""
+
+    @abstractmethod
+    async def emission(self) -> bool:
+        """Whether the laser emits now, read from the instrument."""

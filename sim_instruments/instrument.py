@@ -1,0 +1,52 @@
+"""What every simulated instrument is: a model of the device and a server that speaks for it.
+
+The *model* knows set-points, limits and inertia and moves on with `advance`; the *wire* (in
+`sim_instruments.wire`) carries bytes and can be told to misbehave. Time is an argument: nothing here
+sleeps or looks at the wall clock.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from sim_instruments.ports import Tags
+from sim_instruments.wire.faults import Faults
+
+
+class SimInstrument(ABC):
+    """A simulated instrument on the bench, not yet serving after construction."""
+
+    model: ClassVar[str]
+    """The same name as the driver's."""
+
+    def __init__(self, name: str, rng: np.random.Generator) -> None:
+        self.name = name
+        self.rng = rng
+        self.faults = Faults()
+
+    @abstractmethod
+    async def start(self) -> str:
+        """Begin to serve; returns the address under which a driver finds it."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Close every line and stop serving."""
+
+    @abstractmethod
+    def advance(self, seconds: float) -> None:
+        """Let the device's own time pass: motors turn, temperatures settle, periods end. Called from
+        the event loop after each slice; messages that fall due are queued for sending here."""
+
+    @property
+    def moving(self) -> bool:
+        """Whether something that touches the light is changing, so that slices must be short."""
+        return False
+
+    async def flush(self) -> None:
+        """Wait until what `advance` queued has been handed to the operating system."""
+
+    async def take(self, tags: Tags, until_ps: int) -> None:
+        """Time taggers only: accept all clicks before `until_ps` of the tagger's clock that were not
+        handed over before. Returns when there is room for more (this holds the world back)."""
+        raise NotImplementedError

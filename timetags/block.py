@@ -1,0 +1,27 @@
+"""The block: a piece of a tag stream, the unit in which tags travel from taggers to analyses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Times = NDArray[np.int64]
+Channels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class TagBlock:
+    """All tags of a stream with `start_ps <= time < end_ps`.
+
+    `times` are int64 picoseconds, sorted ascending; `channels` are uint8, of the same length. `lost`
+    counts tags that the instrument reports as dropped within the block.
+    """
+
+    times: Times
+    channels: Channels
+    start_ps: int
+    end_ps: int
+    lost: int = 0
+
+    def __len__(self) -> int:
+        return len(self.times)
