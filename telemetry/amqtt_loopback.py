@@ -47,7 +47,7 @@ class LoopbackBroker(Broker):  # type: ignore[misc]
         """Wait until subscribers have what was published so far, or `deadline_s` seconds have passed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
-        while loop.time() < end and not (
-            self._broadcast_queue.empty() and all(delivery.done() for delivery in self._tasks_queue)
-        ):
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 -- amqtt signals neither
+        while loop.time() < end:  # polled: amqtt signals neither
+            if self._broadcast_queue.empty() and all(delivery.done() for delivery in self._tasks_queue):
+                return
+            await asyncio.sleep(0.005)

@@ -39,8 +39,9 @@ class Publisher:
     """Publishes one run of one site. Use as an async context manager around the run.
 
     `site` is the testbed's name, `run` the run's id, `node` the name that this control process goes by.
-    `keepalive_s` (whole seconds): a hung process is declared lost by the broker after 1.5 times this.
-    On leaving, what waits is sent and `disconnected` published, within `flush_s` seconds; then the line is closed in any case.
+    `keepalive_s` (whole seconds): a hung process is declared lost by the broker after about 1.5 times this.
+    On leaving, what waits is sent and `disconnected` published; after `flush_s` seconds the line is closed
+    in any case.
     """
 
     def __init__(
@@ -133,12 +134,10 @@ class Publisher:
                 await self._session()
                 return
             except Exception as error:  # telemetry must not fail a run, whatever it is
-                connected, reason = self.trouble is None, _reason(error)
-                if connected:
+                reason = _reason(error)
+                if self.trouble is None:  # once per outage
                     pause_s = _FIRST_PAUSE_S
-                    _log.warning(
-                        "telemetry: %s:%d: %s; the run goes on without", self.host, self.port, reason
-                    )
+                    _log.warning("broker %s:%d: %s; the run goes on without", self.host, self.port, reason)
                 self.trouble = reason
             if last_attempt:
                 return
@@ -199,8 +198,8 @@ async def connection(client: aiomqtt.Client, host: str, port: int) -> AsyncItera
     """Connect `client`, and leave nothing behind however it ends.
 
     aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
-    host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt leaves
-    the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both.
+    host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
+    leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both.
     Raises OSError, TimeoutError or aiomqtt.MqttError when there is no broker.
     """
     async with asyncio.timeout(_ANSWER_S):
