@@ -61,7 +61,10 @@ class Quantity:
         if unit not in self.units and re.match("u[A-Za-z]", unit):
             unit = "µ" + unit[1:]
         if unit in self.units:
-            result = self.units[unit](number)
+            try:
+                result = self.units[unit](number)
+            except OverflowError:  # a power of ten, for dBm
+                result = math.inf
         elif unit:
             raise ValueError(self._wrong_unit(match[2].strip()))
         elif number == 0:

@@ -76,6 +76,7 @@ def test_the_value_is_the_nearest_float() -> None:
         (float("nan"), units.FRACTION, "nan is not a fraction"),
         ("inf s", units.TIME, "'inf s' is not a time"),
         ("1e400 s", units.TIME, "outside the range"),
+        ("99999 dBm", units.POWER, "outside the range of a power"),
         ("120 %", units.FRACTION, "120 % is outside the range of a fraction, 0 to 1"),
         (-0.1, units.FRACTION, "-0.1 is outside the range"),
     ],
