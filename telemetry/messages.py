@@ -173,12 +173,15 @@ def encode(stamp: Stamp, payload: Payload) -> bytes:
 def decode(data: bytes) -> tuple[Stamp, dict[str, Scalar]]:
     """Stamp and fields of a message; ValueError when it is not one of this contract's."""
     try:
-        fields = json.loads(data)
-        stamp = Stamp(
-            datetime.fromisoformat(fields["time"]), int(fields["seq"]), str(fields["boot"]), fields["run"]
-        )
-    except (KeyError, TypeError, RecursionError) as error:
+        fields = json.loads(data, parse_constant=_refuse_constant)
+        time, run = datetime.fromisoformat(fields.pop("time")), fields.pop("run")
+        stamp = Stamp(time, int(fields.pop("seq")), str(fields.pop("boot")), run)
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a bellbench message: {error!r}") from error
-    if stamp.time.tzinfo is None or not (stamp.run is None or isinstance(stamp.run, str)):
+    if time.tzinfo is None or not (run is None or isinstance(run, str)):
         raise ValueError("not a bellbench message: time without zone, or run not a text")
-    return stamp, {key: value for key, value in fields.items() if key not in ("time", "seq", "boot", "run")}
+    return stamp, fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

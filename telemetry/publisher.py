@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import socket
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Literal, Self
 
 import aiomqtt
 
+from telemetry.line import connect
 from telemetry.messages import Event, Payload, Rates, Result, RunState, Stamp, Status, encode
 from telemetry.outbox import Outbox, Outgoing
 from telemetry.topics import RUN, Topics
@@ -25,11 +24,7 @@ from telemetry.topics import RUN, Topics
 DEFAULT_ROOT = "bellbench"
 DEFAULT_NODE = "control"
 
-NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
-"""paho leaves Nagle's algorithm on, which costs 40 to 88 ms per acknowledged message (measured)."""
-
 _BATCH = 50  # messages in flight before their acknowledgements
-_ANSWER_S = 5.0  # the broker's time to accept a connection or acknowledge a message
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0  # between attempts to connect
 
 _log = logging.getLogger(__name__)
@@ -148,20 +143,17 @@ class Publisher:
     async def _session(self) -> None:
         """One connection: presence, what the broker may have forgotten, then all news until the end."""
         will = self._status("lost")
-        client = aiomqtt.Client(
+        self._outbox.put(*self._in_flight, *self._retained.values())
+        self._in_flight = []
+        line = connect(
             self.host,
             self.port,
             identifier=f"bellbench-{self.boot}",
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
-            keepalive=self._keepalive_s,
-            timeout=_ANSWER_S,
-            max_inflight_messages=_BATCH,
-            socket_options=NO_DELAY,
+            keepalive_s=self._keepalive_s,
+            in_flight=_BATCH,
         )
-        client.pending_calls_threshold = _BATCH
-        self._outbox.put(*self._in_flight, *self._retained.values())
-        self._in_flight = []
-        async with connection(client, self.host, self.port), asyncio.TaskGroup() as both:
+        async with line as client, asyncio.TaskGroup() as both:
             self.trouble = None
             listener = both.create_task(_until_disconnected(client))
             await self._send(client, [self._status("ready")])
@@ -191,27 +183,6 @@ async def _until_disconnected(client: aiomqtt.Client) -> None:
     """Raise aiomqtt.MqttError when the line breaks, which otherwise shows only at the next publish."""
     async for _ in client.messages:
         pass  # nothing is subscribed
-
-
-@contextlib.asynccontextmanager
-async def connection(client: aiomqtt.Client, host: str, port: int) -> AsyncIterator[aiomqtt.Client]:
-    """Connect `client`, and leave nothing behind however it ends.
-
-    aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
-    host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
-    leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both.
-    Raises OSError, TimeoutError or aiomqtt.MqttError when there is no broker.
-    """
-    async with asyncio.timeout(_ANSWER_S):
-        _, writer = await asyncio.open_connection(host, port)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    try:
-        async with client:
-            yield client
-    finally:
-        client._client.disconnect()
 
 
 def _reason(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """The topic tree of version 1: where each message stands.
 
-    <root>/v1/<site>/<node>/status                            presence of a control process: retained, last will
+    <root>/v1/<site>/<node>/status                            presence of a control process, retained
     <root>/v1/<site>/<node>/<device>/{tele,state,event,meta}  figures, condition, happenings, description
-    <root>/v1/<site>/run/<id>/{state,result}                  one run: retained
+    <root>/v1/<site>/run/<id>/{state,result}                  one run, retained
 
 The depth is fixed, so that subscribers such as Telegraf take the tags from the topic. `site` is the name
 of the testbed. `run` in the place of a node is reserved. The figures of a run as a whole (rates, S) stand

@@ -1,0 +1,53 @@
+"""The line to a broker: one connection by aiomqtt that starts and ends cleanly, whatever the broker does."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import aiomqtt
+
+ANSWER_S = 5.0  # the broker's time to accept a connection or to acknowledge
+
+_NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+"""paho leaves Nagle's algorithm on, which costs 40 to 88 ms per acknowledged message (ecosystem.md 1.2)."""
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    host: str,
+    port: int,
+    *,
+    identifier: str | None = None,
+    will: aiomqtt.Will | None = None,
+    keepalive_s: int = 10,
+    in_flight: int = 50,
+) -> AsyncIterator[aiomqtt.Client]:
+    """A connected client with at most `in_flight` unacknowledged messages; nothing is left behind after it.
+
+    aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
+    host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
+    leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both.
+    Raises OSError (TimeoutError is one) or aiomqtt.MqttError when there is no broker.
+    """
+    async with asyncio.timeout(ANSWER_S):
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    client = aiomqtt.Client(
+        host,
+        port,
+        identifier=identifier,
+        will=will,
+        keepalive=keepalive_s,
+        timeout=ANSWER_S,
+        max_inflight_messages=in_flight,
+        socket_options=_NO_DELAY,
+    )
+    client.pending_calls_threshold = in_flight
+    try:
+        async with client:
+            yield client
+    finally:
+        client._client.disconnect()
