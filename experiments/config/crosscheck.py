@@ -1,0 +1,276 @@
+"""What the models of a testbed cannot see one by one: that its parts fit together.
+
+Every name resolves, every instrument can do what it is used for and stands where it is used, no
+connector and no address is used twice, light paths are whole, and a simulation is told all that it
+needs. Each problem is yielded with its path in the testbed file; nothing is opened.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from drivers.address import Address
+from drivers.capabilities import (
+    Laser,
+    PowerMeter,
+    RotationMount,
+    SinglePhotonDetector,
+    TimeTagger,
+)
+from drivers.catalog import find
+from experiments.config.inventory import SECTION_WORDS, Inventory
+from experiments.config.lightpaths import wrong_light_paths
+from experiments.config.model import Channel
+from experiments.config.problems import Fault, Path, choices, nearest, show_value
+from experiments.config.testbed import (
+    SIM,
+    Analyser,
+    BellStateMeasurement,
+    InstrumentEntry,
+    SimulatedDetector,
+    Source,
+)
+
+_FORMS = {
+    "tcp": "tcp://HOST:PORT",
+    "zmq": "zmq://HOST:PORT",
+    "serial": "serial:/dev/PATH",
+    "visa": "visa:RESOURCE",
+}
+
+
+Placed = InstrumentEntry | Source | Analyser | BellStateMeasurement
+
+
+def wrong_address(entry: InstrumentEntry) -> str | None:
+    """What is wrong with an instrument's address, for its model, or None."""
+    if entry.simulated:
+        return None
+    schemes = find(entry.model).schemes
+    allowed = ", ".join([*(_FORMS[scheme] for scheme in schemes), SIM])
+    try:
+        scheme = Address.parse(entry.address).scheme
+    except ValueError:
+        near = f"; did you mean '{SIM}'?" if nearest(entry.address, [SIM]) else ""
+        return f"{show_value(entry.address)} is no address; allowed for {entry.model}: {allowed}{near}"
+    if scheme in schemes:
+        return None
+    return f"{show_value(entry.address)} is an address of {scheme}; allowed for {entry.model}: {allowed}"
+
+
+def wrong_testbed(inventory: Inventory) -> Iterator[Fault]:
+    """Everything about a testbed that does not fit together."""
+    yield from _addresses(inventory)
+    yield from _nodes(inventory)
+    yield from _safe_order(inventory)
+    yield from _pumps_and_taps(inventory)
+    yield from _analysers(inventory)
+    yield from _outputs(inventory)
+    yield from _detectors(inventory)
+    yield from wrong_light_paths(inventory)
+    yield from _simulation(inventory)
+
+
+def _addresses(inventory: Inventory) -> Iterator[Fault]:
+    entries = inventory.testbed.instruments
+    taken: dict[tuple[str, str, int, str], str] = {}
+    for name, entry in entries.items():
+        if entry.simulated or name not in inventory.drivers or wrong_address(entry):
+            continue
+        address = inventory.drivers[name].address
+        place = (address.scheme, address.host, address.port, address.path)
+        if place in taken:
+            yield Fault(
+                ("instruments", name, "address"),
+                f"{show_value(entry.address)} is the address of {taken[place]} already; "
+                "each instrument has its own",
+            )
+        taken.setdefault(place, name)
+
+    simulated = [name for name, entry in entries.items() if entry.simulated]
+    real = [name for name, entry in entries.items() if not entry.simulated]
+    if simulated and real:
+        # Say it where there is less to change.
+        for name in min(simulated, real, key=len):
+            yield Fault(
+                ("instruments", name, "address"),
+                f"{show_value(entries[name].address)}, but {len(real)} instruments are real and "
+                f"{len(simulated)} are '{SIM}'; allowed: all or none, since no real light reaches the "
+                "simulated bench and a run has one clock, the wall's or the bench's",
+            )
+
+
+def _nodes(inventory: Inventory) -> Iterator[Fault]:
+    testbed = inventory.testbed
+    sections: dict[str, Mapping[str, Placed]] = {
+        "instruments": testbed.instruments,
+        "sources": testbed.sources,
+        "analysers": testbed.analysers,
+        "bell_state_measurements": testbed.bell_state_measurements,
+    }
+    for section, things in sections.items():
+        for name, thing in things.items():
+            if wrong := inventory.wrong_name("nodes", thing.node):
+                yield Fault((section, name, "node"), wrong)
+    for name, fibre in testbed.fibres.items():
+        for key, node in (("from", fibre.from_node), ("to", fibre.to_node)):
+            if wrong := inventory.wrong_name("nodes", node):
+                yield Fault(("fibres", name, key), wrong)
+
+
+def _safe_order(inventory: Inventory) -> Iterator[Fault]:
+    order = inventory.testbed.safe_order
+    for number, name in enumerate(order):
+        if wrong := inventory.wrong_name("instruments", name):
+            yield Fault(("safe_order", number), wrong)
+        elif name in order[:number]:
+            yield Fault(("safe_order", number), f"{show_value(name)} stands in the order already")
+
+
+def _pumps_and_taps(inventory: Inventory) -> Iterator[Fault]:
+    for name, source in inventory.testbed.sources.items():
+        yield from _instrument(inventory, ("sources", name, "pump"), source.pump, Laser, source.node)
+    meters: dict[str, str] = {}
+    for name, tap in inventory.testbed.taps.items():
+        yield from _instrument(inventory, ("taps", name, "light"), tap.light, Laser)
+        yield from _instrument(inventory, ("taps", name, "meter"), tap.meter, PowerMeter)
+        yield from _once(("taps", name, "meter"), tap.meter, f"tap {name}", meters)
+
+
+def _analysers(inventory: Inventory) -> Iterator[Fault]:
+    used: dict[str, str] = {}
+    for name, analyser in inventory.testbed.analysers.items():
+        for key, mount in (("qwp", analyser.qwp), ("hwp", analyser.hwp)):
+            path: Path = ("analysers", name, key)
+            yield from _instrument(inventory, path, mount, RotationMount, analyser.node)
+            yield from _once(path, mount, f"{key} of {name}", used)
+
+
+def _outputs(inventory: Inventory) -> Iterator[Fault]:
+    testbed = inventory.testbed
+    used: dict[str, str] = {}
+    for section, things in (
+        ("analysers", testbed.analysers),
+        ("bell_state_measurements", testbed.bell_state_measurements),
+    ):
+        for name, thing in things.items():
+            for port, detector in thing.outputs:
+                path: Path = (section, name, "outputs", port)
+                if wrong := inventory.wrong_name("detectors", detector):
+                    yield Fault(path, wrong)
+                    continue
+                yield from _once(path, detector, f"output {port} of {name}", used)
+                if detector in testbed.detectors:
+                    tagger = testbed.detectors[detector].tagger.instrument
+                    where = testbed.instruments[tagger].node if tagger in testbed.instruments else thing.node
+                    if where != thing.node:
+                        yield Fault(
+                            path,
+                            f"{show_value(detector)} feeds {tagger} at {where}, {name} stands at {thing.node}",
+                        )
+
+
+def _detectors(inventory: Inventory) -> Iterator[Fault]:
+    used: dict[str, str] = {}
+    for name, detector in inventory.testbed.detectors.items():
+        yield from _channel(inventory, ("detectors", name, "tagger"), detector.tagger, TimeTagger, used)
+        if detector.instrument is not None:
+            path: Path = ("detectors", name, "instrument")
+            yield from _channel(inventory, path, detector.instrument, SinglePhotonDetector, used)
+
+
+def _instrument(
+    inventory: Inventory, path: Path, name: str, capability: type[Any], node: str | None = None
+) -> Iterator[Fault]:
+    """That an instrument is there, is of a kind, and stands at a node (where one is given)."""
+    if wrong := inventory.wrong_instrument(name, capability):
+        yield Fault(path, wrong)
+    elif node is not None and name in inventory.testbed.instruments:
+        where = inventory.testbed.instruments[name].node
+        if where != node:
+            yield Fault(path, f"{show_value(name)} stands at {where}; here something at {node} is needed")
+
+
+def _once(path: Path, name: str, use: str, used: dict[str, str]) -> Iterator[Fault]:
+    if name in used:
+        yield Fault(path, f"{show_value(name)} is used twice; it is the {used[name]} already")
+    used.setdefault(name, use)
+
+
+def _channel(
+    inventory: Inventory, path: Path, channel: Channel, capability: type[Any], used: dict[str, str]
+) -> Iterator[Fault]:
+    """That a connector belongs to an instrument of the kind, exists on it, and is free."""
+    if wrong := inventory.wrong_instrument(channel.instrument, capability):
+        yield Fault(path, wrong)
+        return
+    driver = inventory.drivers.get(channel.instrument)
+    numbers: Sequence[int] = ()
+    if isinstance(driver, TimeTagger):
+        numbers = driver.inputs
+    elif isinstance(driver, SinglePhotonDetector):
+        numbers = driver.channels
+    if driver is not None and channel.number not in numbers:
+        free = [f"{channel.instrument}.{number}" for number in numbers]
+        yield Fault(path, f"{show_value(str(channel))} does not exist; {choices(str(channel), free)}")
+    elif channel in used:
+        yield Fault(path, f"{show_value(str(channel))} is used twice; {used[channel]} has it already")
+    used.setdefault(channel, str(path[1]))
+
+
+def _simulation(inventory: Inventory) -> Iterator[Fault]:
+    testbed = inventory.testbed
+    simulated = any(entry.simulated for entry in testbed.instruments.values())
+    if "simulation" not in inventory.declared:
+        if simulated:
+            yield Fault(
+                ("instruments",),
+                f"there are instruments with the address '{SIM}', but no section simulation; it is needed to "
+                "say what the simulated bench is like",
+                at_key=True,
+            )
+        return
+    taggers = [name for name, driver in inventory.drivers.items() if isinstance(driver, TimeTagger)]
+    for section in ("sources", "fibres", "analysers", "bell_state_measurements", "detectors", "taggers"):
+        things = taggers if section == "taggers" else inventory.declared.get(section)
+        described = inventory.declared.get(f"simulation.{section}")
+        if things is None or described is None:
+            continue  # that section cannot be read, which is reported already
+        word = SECTION_WORDS[section]
+        for name in described:
+            if name not in things and not (section == "taggers" and _may_be_tagger(inventory, name)):
+                yield Fault(
+                    ("simulation", section, name),
+                    f"{show_value(name)} is no {word} of this testbed; {choices(name, things)}",
+                    at_key=True,
+                )
+        for name in things:
+            if simulated and name not in described:
+                missing = f"{word} {show_value(name)} is missing; a simulated bench needs it"
+                yield Fault(("simulation", section), missing, at_key=True)
+    if testbed.simulation is not None:
+        for name, truth in testbed.simulation.detectors.items():
+            yield from _simulated_detector(inventory, name, truth)
+
+
+def _may_be_tagger(inventory: Inventory, name: str) -> bool:
+    """Whether an instrument is declared, but with an error that hides what it is."""
+    return name in inventory.declared.get("instruments", (name,)) and name not in inventory.drivers
+
+
+def _simulated_detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iterator[Fault]:
+    path: Path = ("simulation", "detectors", name)
+    if truth.afterpulsing > 0 and truth.afterpulse_time is None:
+        yield Fault((*path, "afterpulsing"), "afterpulsing without afterpulse_time; it is needed with it")
+    detector = inventory.testbed.detectors.get(name)
+    if detector is None:
+        return
+    for key in ("operating_bias", "switching_current"):
+        given = getattr(truth, key) is not None
+        if detector.instrument is not None and not given:
+            yield Fault(
+                path, f"{name} is a channel of {detector.instrument.instrument}; it needs {key}", at_key=True
+            )
+        if detector.instrument is None and given:
+            yield Fault((*path, key), f"{name} has no instrument that could set a bias; leave {key} out")
+    if truth.operating_bias and truth.switching_current and truth.operating_bias >= truth.switching_current:
+        yield Fault((*path, "operating_bias"), "not below switching_current, where the wire goes blind")

@@ -1,0 +1,279 @@
+"""The two entry points: an experiment file or a testbed file, read and checked as a whole.
+
+Both open no instrument and raise `ConfigError` with everything that is wrong, in both files at once; what
+they return is free of errors. What cannot be read at all hides what depends on it, never the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from drivers.capabilities import Instrument, Settings
+from drivers.catalog import find, models
+from drivers.errors import InstrumentError
+from experiments.config.crosscheck import wrong_address, wrong_testbed
+from experiments.config.experiment import Experiment, SwappingSettings
+from experiments.config.inventory import SECTION_WORDS, Inventory, construct, nowhere
+from experiments.config.loader import Document, read_document
+from experiments.config.plan import STEPS, PlanStep
+from experiments.config.problems import ConfigError, Path, Problem, choices, nearest, show_value
+from experiments.config.testbed import (
+    Analyser,
+    BellStateMeasurement,
+    Detector,
+    Fibre,
+    InstrumentEntry,
+    Node,
+    Simulation,
+    Source,
+    Tap,
+    Testbed,
+)
+from experiments.config.validate import validate
+
+M = TypeVar("M", bound=BaseModel)
+
+_ITEMS: dict[str, type[BaseModel]] = {
+    "nodes": Node,
+    "instruments": InstrumentEntry,
+    "fibres": Fibre,
+    "sources": Source,
+    "analysers": Analyser,
+    "bell_state_measurements": BellStateMeasurement,
+    "detectors": Detector,
+    "taps": Tap,
+}
+
+
+@dataclass(frozen=True)
+class LoadedTestbed:
+    """A testbed without errors. `sources` is the text of each file read, by the name of the file;
+    `resolved` the configuration with every default filled in, in SI units, as JSON has it."""
+
+    testbed: Testbed
+    inventory: Inventory
+    sources: Mapping[str, str]
+    resolved: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadedExperiment:
+    """An experiment without errors and the testbed that it names; the rest as in `LoadedTestbed`."""
+
+    experiment: Experiment
+    testbed: Testbed
+    inventory: Inventory
+    sources: Mapping[str, str]
+    resolved: Mapping[str, Any]
+
+
+def load(path: str | FilePath) -> LoadedExperiment | LoadedTestbed:
+    """Read either kind of file; its key `experiment` or `testbed` says which. Raises ConfigError."""
+    document = read_document(FilePath(path))
+    if "experiment" in document.data:
+        return _experiment(document)
+    if "testbed" in document.data:
+        return _testbed(document)
+    near = next((word for key in document.data if (word := nearest(key, ["experiment", "testbed"]))), None)
+    message = "neither an experiment nor a testbed; the file begins with experiment: NAME or testbed: NAME"
+    raise ConfigError(
+        [*document.problems, document.at_value((), f"{message}; did you mean '{near}'?" if near else message)]
+    )
+
+
+def load_experiment(path: str | FilePath) -> LoadedExperiment:
+    """Read an experiment file and its testbed file. Raises ConfigError."""
+    return _experiment(read_document(FilePath(path)))
+
+
+def load_testbed(path: str | FilePath) -> LoadedTestbed:
+    """Read a testbed file. Raises ConfigError."""
+    return _testbed(read_document(FilePath(path)))
+
+
+def _testbed(document: Document) -> LoadedTestbed:
+    testbed, inventory, problems = _read_testbed(document)
+    if testbed is None or problems:
+        raise ConfigError(problems)
+    resolved = {"testbed": testbed.model_dump(mode="json")}
+    return LoadedTestbed(testbed, inventory, {document.file: document.text}, resolved)
+
+
+def _experiment(document: Document) -> LoadedExperiment:
+    problems = list(document.problems)
+    place = document.data.get("testbed")
+    testbed, inventory, ground = None, None, None
+    if isinstance(place, str) and place:
+        try:
+            ground = read_document(FilePath(document.file).parent / place)
+        except ConfigError as error:
+            unreadable = any("cannot be read" in p.message for p in error.problems)
+            problems += [document.at_value(("testbed",), str(error))] if unreadable else error.problems
+        else:
+            testbed, inventory, found = _read_testbed(ground)
+            problems += found
+    experiment, found = _read_experiment(document, inventory)
+    problems += found
+    if experiment is None or testbed is None or inventory is None or ground is None or problems:
+        raise ConfigError(problems)
+    return LoadedExperiment(
+        experiment,
+        testbed,
+        inventory,
+        {document.file: document.text, ground.file: ground.text},
+        {"experiment": experiment.model_dump(mode="json"), "testbed": testbed.model_dump(mode="json")},
+    )
+
+
+def _read_experiment(
+    document: Document, inventory: Inventory | None
+) -> tuple[Experiment | None, list[Problem]]:
+    steps, problems = _steps(document)
+    data = dict(document.data)
+    if isinstance(data.get("plan"), list) and data["plan"]:
+        # The steps are read above; a stand-in keeps the other checks going when one of them is wrong.
+        data["plan"] = tuple(steps.values()) or (PlanStep(),)
+    experiment, found = validate(Experiment, data, document)
+    problems += found
+    if inventory is not None:
+        for number, step in steps.items():
+            start: Path = ("plan", number, step.kind)
+            problems += [document.problem(fault, start) for fault in step.faults(inventory)]
+        settings = experiment.settings if experiment else _item(SwappingSettings, data.get("settings"))
+        if settings is not None:
+            problems += [document.problem(fault, ("settings",)) for fault in settings.faults(inventory)]
+    plan = data.get("plan")
+    published = data.get("published")
+    if isinstance(plan, list | tuple) and len(steps) == len(plan) and isinstance(published, dict):
+        known = [result for step in steps.values() for result in step.results]
+        for name in published:
+            if name not in known:
+                message = f"{show_value(name)} is no result of this plan; {choices(name, known)}"
+                problems.append(document.at_key(("published", name), message))
+    return experiment, problems
+
+
+def _steps(document: Document) -> tuple[dict[int, PlanStep], list[Problem]]:
+    """The steps of the plan by their number, as far as they are free of errors."""
+    plan = document.data.get("plan")
+    steps: dict[int, PlanStep] = {}
+    problems: list[Problem] = []
+    for number, item in enumerate(plan if isinstance(plan, list) else []):
+        at: Path = ("plan", number)
+        kind: str
+        parameters: object
+        if isinstance(item, str):
+            kind, parameters = item, None
+        elif isinstance(item, dict) and len(item) == 1:
+            kind, parameters = next(iter(item.items()))
+        else:
+            message = f"{show_value(item)} is no step; a step is a word, or a word with its parameters like"
+            problems.append(document.at_value(at, f"{message} - wait: {{duration: 5 s}}"))
+            continue
+        if kind not in STEPS:
+            message = f"unknown step {show_value(kind)}; {choices(kind, STEPS)}"
+            problems.append(document.at_value(at, message))
+            continue
+        step, found = validate(STEPS[kind], {} if parameters is None else parameters, document, (*at, kind))
+        problems += found
+        if step is not None:
+            steps[number] = step
+    return steps, problems
+
+
+def _read_testbed(document: Document) -> tuple[Testbed | None, Inventory, list[Problem]]:
+    data, without_settings, problems = _with_settings(document)
+    testbed, found = validate(Testbed, data, document)
+    problems = [*document.problems, *problems, *found]
+    draft = testbed or _draft(data)
+    drivers: dict[str, Instrument] = {}
+    for name, entry in draft.instruments.items():
+        if name in without_settings:
+            continue
+        at: Path = ("instruments", name, "address")
+        wrong = wrong_address(entry)
+        try:
+            drivers[name] = construct(name, entry, nowhere(find(entry.model)) if wrong else None)
+        except (ValueError, InstrumentError) as error:
+            problems.append(document.at_value(at, str(error)))
+        if wrong:
+            problems.append(document.at_value(at, wrong))
+    inventory = Inventory(draft, drivers, _declared(document.data))
+    problems += [document.problem(fault) for fault in wrong_testbed(inventory)]
+    return testbed, inventory, problems
+
+
+def _with_settings(document: Document) -> tuple[dict[str, object], set[str], list[Problem]]:
+    """The data with each instrument's settings as its driver's model; the names of the instruments for
+    which that failed, and why."""
+    entries = document.data.get("instruments")
+    if not isinstance(entries, dict):
+        return document.data, set(), []
+    problems: list[Problem] = []
+    failed: set[str] = set()
+    ready: dict[str, object] = {}
+    for name, entry in entries.items():
+        model = entry.get("model") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(model, str):
+            ready[name] = entry
+            failed.add(name)
+            continue
+        settings, found = _settings(document, ("instruments", name), model, entry.get("settings"))
+        ready[name] = {**entry, "settings": settings or Settings()}
+        if settings is None:
+            failed.add(name)
+        problems += found
+    return {**document.data, "instruments": ready}, failed, problems
+
+
+def _settings(
+    document: Document, at: Path, model: str, data: object
+) -> tuple[Settings | None, list[Problem]]:
+    if model not in models():
+        message = f"unknown model {show_value(model)}; {choices(model, models())}"
+        return None, [document.at_value((*at, "model"), message)]
+    try:
+        driver = find(model)
+    except ImportError as error:
+        return None, [document.at_value((*at, "model"), f"the driver of {model} cannot be loaded: {error}")]
+    return validate(driver.settings_model, {} if data is None else data, document, (*at, "settings"))
+
+
+def _item(model: type[M], data: object) -> M | None:
+    """The model, or None when the data have errors (reported elsewhere)."""
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def _draft(data: Mapping[str, object]) -> Testbed:
+    """What is free of errors in a testbed that is not, so that the rest can be checked all the same."""
+
+    sections: dict[str, Any] = {}
+    for section, model in _ITEMS.items():
+        items = data.get(section)
+        found = {name: _item(model, item) for name, item in items.items()} if isinstance(items, dict) else {}
+        sections[section] = {name: item for name, item in found.items() if item is not None}
+    order = data.get("safe_order")
+    return Testbed.model_construct(
+        testbed="draft",
+        safe_order=tuple(order) if isinstance(order, list) and all(isinstance(n, str) for n in order) else (),
+        simulation=_item(Simulation, data.get("simulation")),
+        **sections,
+    )
+
+
+def _declared(data: Mapping[str, object]) -> dict[str, list[str]]:
+    """The names in each section of the file, whether or not they are free of errors; a section that is
+    not a mapping, and so might have meant any name, is left out."""
+    sections: dict[str, object] = {section: data.get(section, {}) for section in _ITEMS}
+    if "simulation" in data:
+        truth = data["simulation"]
+        sections["simulation"] = truth
+        if isinstance(truth, dict):
+            sections |= {f"simulation.{section}": truth.get(section, {}) for section in SECTION_WORDS}
+    return {section: list(items) for section, items in sections.items() if isinstance(items, dict)}

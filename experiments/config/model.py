@@ -1,0 +1,58 @@
+"""What all models of configuration have in common: frozen, no unknown keys, names that are words."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, StringConstraints
+from pydantic_core import CoreSchema, core_schema
+
+
+class Part(BaseModel):
+    """A mapping in a configuration file. Keys that it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*\Z", max_length=64)]
+"""A name that the testbed gives to a thing. It becomes part of MQTT topics and file names, hence a word."""
+
+Text = Annotated[str, StringConstraints(max_length=500)]
+
+
+class Channel(str):
+    """A numbered connector of an instrument, written `NAME.NUMBER`: `hub_tagger.1`.
+
+    A string, with its two halves as `instrument` and `number` (from 1).
+    """
+
+    __slots__ = ()
+
+    @property
+    def instrument(self) -> str:
+        return self.rpartition(".")[0]
+
+    @property
+    def number(self) -> int:
+        return int(self.rpartition(".")[2])
+
+    @classmethod
+    def parse(cls, text: str) -> "Channel":
+        """Raises ValueError with the form that is expected."""
+        name, dot, number = text.rpartition(".")
+        if not (
+            dot and name and number.isascii() and number.isdigit() and 0 < int(number[:9]) == int(number)
+        ):
+            raise ValueError(
+                f"{text!r} is not a channel of an instrument; write NAME.NUMBER, like hub_tagger.1"
+            )
+        return cls(text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(max_length=80))
+
+
+Number = Annotated[float, Strict()]
+"""A plain number; text that looks like one is refused."""
+
+Positive = Field(gt=0)
+NotNegative = Field(ge=0)
