@@ -38,7 +38,7 @@ def _prefixed(unit: str, prefixes: str, factor: str = "1") -> dict[str, Conversi
     return {p + unit: _times(f"{factor}e{n}") for p, n in _PREFIXES.items() if not p or p in prefixes}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantity:
     """A physical quantity, the units in which it may be written, and an example of it in text.
 
