@@ -1,0 +1,254 @@
+"""Heralds and four-folds against brute force over all combinations, for any cuts of the stream."""
+
+from fractions import Fraction
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from timetags.around import TagsAroundHeralds
+from timetags.fourfold import HeraldedFourfolds
+
+HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
+SPOKES = ((10, 4), (5, 200))  # (H, V) of A and of B
+CHANNELS = [*HUB, 10, 4, 5, 200, 99]  # 99 takes no part
+KEPT = {frozenset(["cH", "dV"]): 0, frozenset(["cV", "dH"]): 0} | {
+    frozenset(["cH", "cV"]): 1,
+    frozenset(["dH", "dV"]): 1,
+}
+NAMES = ("cH", "cV", "dH", "dV")
+
+
+def brute_heralds(tags, delays, window):
+    """All heralds as (0 for Psi-, 1 for Psi+, time), from the definition in the words of the notes."""
+    clicks = [(t + delays.get(c, 0), HUB.index(c)) for t, c in tags if c in HUB]
+    found = []
+    for one, other in combinations(clicks, 2):
+        (t1, first), (t2, second) = sorted((one, other), key=lambda click: click[1])
+        state = KEPT.get(frozenset((NAMES[first], NAMES[second])))
+        if state is not None and Fraction(-window, 2) <= t1 - t2 < Fraction(window, 2):
+            found.append((state, Fraction(t1 + t2, 2)))
+    return found
+
+
+def brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts=(0, 0)):
+    heralds, counts = np.zeros(2, np.int64), np.zeros((2, 2, 2), np.int64)
+    half = Fraction(spoke_window, 2)
+    for state, herald in brute_heralds(tags, delays, window):
+        if gate is not None and not gate[0] <= herald < gate[1]:
+            continue
+        heralds[state] += 1
+        clicks = [
+            [
+                sum(
+                    -half <= t + delays.get(c, 0) + shift - herald - centre < half
+                    for t, c in tags
+                    if c == spoke
+                )
+                for spoke in pair
+            ]
+            for pair, shift in zip(SPOKES, shifts, strict=True)
+        ]
+        for a, b in product(range(2), repeat=2):
+            counts[state, a, b] += clicks[0][a] * clicks[1][b]
+    return heralds, counts
+
+
+def arrays(tags):
+    return np.array([t for t, _ in tags], np.int64), np.array([c for _, c in tags], np.uint8)
+
+
+def blocks(tags, cuts):
+    """The stream in blocks that end at the given times, some of them empty, as (tags, end)."""
+    edges = [-(10**6), *sorted(cuts), 10**6]
+    for start, end in pairwise(edges):
+        yield arrays([tag for tag in tags if start <= tag[0] < end]), end
+
+
+STREAMS = st.lists(st.tuples(st.integers(0, 120), st.sampled_from(CHANNELS)), max_size=60).map(
+    lambda tags: sorted(tags, key=lambda tag: tag[0])
+)
+DELAYS = st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40))
+CUTS = st.lists(st.integers(-30, 150), max_size=12)
+SHORT = st.integers(1, 25)
+
+
+@given(
+    STREAMS,
+    DELAYS,
+    CUTS,
+    SHORT,
+    SHORT,
+    st.integers(-30, 30),
+    st.none() | st.tuples(st.integers(-20, 80), st.integers(0, 150)),
+    st.tuples(st.integers(-60, 60), st.integers(-60, 60)),
+)
+@settings(deadline=None, max_examples=400)
+def test_every_combination_is_counted_once_wherever_the_cuts_fall(
+    tags, delays, cuts, window, spoke_window, centre, gate, shifts
+):
+    counter = HeraldedFourfolds(
+        HUB,
+        SPOKES,
+        delays,
+        bsm_window_ps=window,
+        spoke_window_ps=spoke_window,
+        spoke_centre_ps=centre,
+        gate_ps=gate,
+        spoke_shifts_ps=shifts,
+    )
+    for (times, channels), end in blocks(tags, cuts):
+        counter.add(times, channels, end)
+    counter.finish()
+    heralds, counts = brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts)
+    np.testing.assert_array_equal(counter.heralds, heralds)
+    np.testing.assert_array_equal(counter.counts, counts)
+    assert counter.complete
+
+
+@given(STREAMS, DELAYS, CUTS, SHORT, st.integers(1, 40))
+@settings(deadline=None, max_examples=300)
+def test_the_tags_around_heralds_are_kept_with_their_own_times(tags, delays, cuts, window, around):
+    selection = TagsAroundHeralds(HUB, delays, bsm_window_ps=window, around_ps=around)
+    kept, until = [], []
+    for (times, channels), end in blocks(tags, cuts):
+        part = selection.add(times, channels, end)
+        until.append(selection.decided_until_ps)
+        assert all(t < until[-1] for t in part[0])
+        kept.append(part)
+    kept.append(selection.finish())
+    heralds = [time for _, time in brute_heralds(tags, delays, window)]
+    expected = [
+        (t, c)
+        for t, c in tags
+        if any(-around <= t + delays.get(c, 0) - herald < around for herald in heralds)
+    ]
+    times, channels = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    assert list(zip(times.tolist(), channels.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 800])
+def test_a_window_of_w_admits_exactly_w_differences(window):
+    # One pair cH, dV per difference, far apart from each other.
+    spread = 3 * window
+    pairs = [(10_000 * k, 10_000 * k + d) for k, d in enumerate(range(-spread, spread + 1))]
+    tags = sorted([(t1, HUB[0]) for t1, _ in pairs] + [(t2, HUB[3]) for _, t2 in pairs])
+    counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=window, spoke_window_ps=1, spoke_centre_ps=0)
+    counter.add(*arrays(tags), 10**9)
+    assert counter.heralds.tolist() == [window, 0]
+
+
+def test_two_clicks_in_a_spokes_window_are_two_fourfolds():
+    tags = [(1000, HUB[0]), (1100, HUB[3]), (1150, 10), (1160, 10), (1170, 5), (1180, 5), (1190, 200)]
+    counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=800, spoke_window_ps=2200, spoke_centre_ps=250)
+    counter.add(*arrays(tags), 10_000)
+    assert counter.heralds.tolist() == [1, 0]
+    assert counter.counts.tolist() == [[[4, 2], [0, 0]], [[0, 0], [0, 0]]]
+    assert counter.pattern_counts[0].tolist() == [[4, 2], [0, 0]]
+
+
+def test_fibre_delays_of_43_microseconds_are_taken_out():
+    delay = 43_100_000
+    tags = sorted(
+        (t + extra, c)
+        for k in range(200)
+        for t, c, extra in [
+            (1_000_000 * k, HUB[1], delay),
+            (1_000_000 * k + 20, HUB[2], delay + 7_000),
+            (1_000_000 * k + 300, 4, 0),
+            (1_000_000 * k + 200, 5, 900),
+        ]
+    )
+    delays = {HUB[1]: -delay, HUB[2]: -delay - 7_000, 5: -900}
+    counter = HeraldedFourfolds(
+        HUB, SPOKES, delays, bsm_window_ps=800, spoke_window_ps=2200, spoke_centre_ps=250
+    )
+    times, channels = arrays(tags)
+    for begin in range(0, len(times), 37):
+        stop = min(begin + 37, len(times))
+        end = int(times[stop]) if stop < len(times) else int(times[-1]) + 1
+        counter.add(times[begin:stop], channels[begin:stop], end)
+    counter.finish()
+    assert counter.heralds.tolist() == [200, 0]
+    assert counter.counts[0].tolist() == [[0, 0], [200, 0]]
+
+
+def test_a_gate_is_complete_when_nothing_more_can_enter_it():
+    counter = HeraldedFourfolds(
+        HUB,
+        SPOKES,
+        {10: -500},
+        bsm_window_ps=100,
+        spoke_window_ps=100,
+        spoke_centre_ps=0,
+        gate_ps=(0, 10_000),
+    )
+    nothing = np.empty(0, np.int64), np.empty(0, np.uint8)
+    counter.add(*nothing, 10_400)
+    assert not counter.complete  # a tag of channel 10 at 10,450 would still match a herald at 9,950
+    counter.add(*nothing, 11_000)
+    assert counter.complete
+
+
+def test_a_long_dense_stream_agrees_with_brute_force_per_internal_step():
+    # 150,000 tags are more than the finder works on at a time. Reference: numpy searches, another way.
+    random = np.random.default_rng(5)
+    times = np.sort(random.integers(0, 30_000_000, 150_000))
+    channels = random.choice(np.array(CHANNELS, np.uint8), len(times))
+    delays = {HUB[0]: 40, HUB[1]: -10, 10: 2_000, 4: 2_010, 5: -100_000, 200: -100_007}
+    window, spoke_window, centre = 60, 300, 33
+    by_channel = {c: times[channels == c] + delays.get(c, 0) for c in CHANNELS}
+    heralds, counts = [0, 0], np.zeros((2, 2, 2), np.int64)
+    for state, (first, second) in [(0, (0, 3)), (0, (1, 2)), (1, (0, 1)), (1, (2, 3))]:
+        one, other = by_channel[HUB[first]], by_channel[HUB[second]]
+        begin, end = np.searchsorted(other, one - 30, "right"), np.searchsorted(other, one + 30, "right")
+        sums = np.concatenate([t1 + other[b:e] for t1, b, e in zip(one, begin, end, strict=True)])
+        heralds[state] += len(sums)
+        in_window = {
+            c: np.searchsorted(2 * by_channel[c], sums + 2 * centre + spoke_window)
+            - np.searchsorted(2 * by_channel[c], sums + 2 * centre - spoke_window)
+            for pair in SPOKES
+            for c in pair
+        }
+        for a, b in product(range(2), repeat=2):
+            counts[state, a, b] += (in_window[SPOKES[0][a]] * in_window[SPOKES[1][b]]).sum()
+    counter = HeraldedFourfolds(
+        HUB, SPOKES, delays, bsm_window_ps=window, spoke_window_ps=spoke_window, spoke_centre_ps=centre
+    )
+    counter.add(times, channels, 30_000_000)
+    counter.finish()
+    assert counter.heralds.tolist() == heralds
+    np.testing.assert_array_equal(counter.counts, counts)
+    assert counts.min() > 0
+
+
+def test_what_makes_no_sense_is_refused():
+    good = {"bsm_window_ps": 1, "spoke_window_ps": 1, "spoke_centre_ps": 0}
+    with pytest.raises(ValueError, match="four different channels"):
+        HeraldedFourfolds((1, 1, 2, 3), SPOKES, {}, **good)
+    with pytest.raises(ValueError, match="eight different channels"):
+        HeraldedFourfolds(HUB, ((HUB[0], 4), (5, 6)), {}, **good)
+    with pytest.raises(ValueError, match="BSM window must be positive"):
+        HeraldedFourfolds(HUB, SPOKES, {}, **{**good, "bsm_window_ps": 0})
+    with pytest.raises(ValueError, match="spoke window must be positive"):
+        HeraldedFourfolds(HUB, SPOKES, {}, **{**good, "spoke_window_ps": 0})
+    with pytest.raises(ValueError, match="channel 300"):
+        HeraldedFourfolds(HUB, SPOKES, {300: 1}, **good)
+    with pytest.raises(ValueError, match="around a herald must be positive"):
+        TagsAroundHeralds(HUB, {}, bsm_window_ps=1, around_ps=0)
+
+
+def test_blocks_out_of_order_are_refused():
+    counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=1, spoke_window_ps=1, spoke_centre_ps=0)
+    counter.add(*arrays([(5, 1)]), 10)
+    with pytest.raises(ValueError, match="blocks must come in order"):
+        counter.add(*arrays([(9, 1)]), 20)
+    with pytest.raises(ValueError, match="after the block's end"):
+        counter.add(*arrays([(12, 1), (20, 1)]), 20)
+    with pytest.raises(ValueError, match="1 times but 2 channels"):
+        counter.add(np.array([12]), np.array([1, 2], np.uint8), 20)
+    counter.finish()
+    with pytest.raises(ValueError, match="blocks must come in order"):
+        counter.add(*arrays([(30, 1)]), 40)

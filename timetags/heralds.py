@@ -1,0 +1,164 @@
+"""Heralds: pairs of clicks at the hub that announce a swapped Bell state.
+
+A Bell-state measurement has four detectors: cH, cV, dH, dV, where c and d are the outputs of the beam
+splitter and H and V those of the polarizing beam splitter behind each. Two clicks in one of four patterns
+are a herald: Psi- (cH&dV, cV&dH) or Psi+ (cH&cV, dH&dV) (`physics.md` 5). Clicks t1 and t2 are together
+if -window/2 <= t1 - t2 < window/2, where t1 is the click of the detector named first. Half-open, so that a
+window of w ps admits exactly w integer differences, odd or even. The herald's time is (t1 + t2)/2. All
+pairs count: three clicks within a window may be several heralds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timetags.block import Channels, Times
+from timetags.jit import inline_kernel, kernel
+
+Array = NDArray[np.int64]
+
+# The kept patterns, as places in (cH, cV, dH, dV), in the order of all results; first Psi-, then Psi+.
+PATTERNS = ((0, 3), (1, 2), (0, 1), (2, 3))
+PATTERN_NAMES = ("cH&dV", "cV&dH", "cH&cV", "dH&dV")
+
+_NOT_HUB = 4
+_PATTERN_OF = np.full((4, 4), -1, np.int64)
+for _pattern, (_one, _other) in enumerate(PATTERNS):
+    _PATTERN_OF[_one, _other] = _PATTERN_OF[_other, _one] = _pattern
+
+
+@dataclass(frozen=True, eq=False)
+class HeraldRule:
+    """Which clicks are a herald, as the kernel wants it.
+
+    `places` maps a channel number to 0..3 (its place in cH, cV, dH, dV) or 4; `delays_ps` maps it to what
+    is added to its times; `reach_ps` bounds how far apart the two clicks lie in the stream itself.
+    """
+
+    places: Channels
+    delays_ps: Array
+    window_ps: int
+    reach_ps: int
+    least_delay_ps: int
+    greatest_delay_ps: int
+
+    @classmethod
+    def of(cls, hub: Sequence[int], delays_ps: Mapping[int, int], window_ps: int) -> "HeraldRule":
+        """The rule for the detectors on the channels `hub` (cH, cV, dH, dV) and the full window width
+        `window_ps` (> 0) on t1 - t2. ValueError if a channel or the window makes no sense."""
+        if len(set(hub)) != 4 or len(hub) != 4:
+            raise ValueError(f"a hub has four different channels (cH, cV, dH, dV), not {tuple(hub)}")
+        if window_ps <= 0:
+            raise ValueError(f"the BSM window must be positive, not {window_ps} ps")
+        places = np.full(256, _NOT_HUB, np.uint8)
+        places[list(hub)] = np.arange(4)
+        delays = delay_table(delays_ps)
+        least, greatest = int(delays[list(hub)].min()), int(delays[list(hub)].max())
+        return cls(places, delays, window_ps, window_ps // 2 + greatest - least, least, greatest)
+
+    def find(self, times: Times, channels: Channels, first: int, stop: int) -> tuple[Array, Array]:
+        """All heralds whose earlier click (in the stream's order) is one of `times[first:stop]`.
+
+        Gives each herald's pattern (0..3) and the sum t1 + t2 of its delayed times: twice the herald's
+        time, so that it stays an integer.
+        """
+        return _find(times, channels, first, stop, self.places, self.delays_ps, self.window_ps, self.reach_ps)
+
+
+def delay_table(delays_ps: Mapping[int, int]) -> Array:
+    """Delays per channel number, 0 for channels that are not named. ValueError if one is outside 0..255."""
+    table = np.zeros(256, np.int64)
+    for channel, delay in delays_ps.items():
+        if not 0 <= channel <= 255:
+            raise ValueError(f"channel {channel} is outside 0..255")
+        table[channel] = delay
+    return table
+
+
+@kernel
+def _find(
+    times: Times,
+    channels: Channels,
+    first: int,
+    stop: int,
+    places: Channels,
+    delays: Array,
+    window: int,
+    reach: int,
+) -> tuple[Array, Array]:
+    found = 0
+    patterns, sums = np.empty(64, np.int64), np.empty(64, np.int64)
+    # Most tags have no neighbour within reach. Whether there is one is first tested for 256 tags at a
+    # time, a loop that compiles to vector code; only where a group of eight holds one is it looked at.
+    near = np.zeros(256, np.uint8)
+    groups = near.view(np.uint64)
+    last = min(stop, len(times) - 1)
+    for begin in range(first, last, 256):
+        size = min(256, last - begin)
+        here, after = times[begin : begin + size], times[begin + 1 : begin + 1 + size]
+        for k in range(size):
+            near[k] = after[k] - here[k] <= reach
+        near[size:] = 0
+        for group in range(32):
+            if groups[group] == 0:
+                continue
+            for k in range(8 * group, 8 * group + 8):
+                i = begin + k
+                if near[k] == 0 or places[channels[i]] == _NOT_HUB:
+                    continue
+                place, delayed = places[channels[i]], times[i] + delays[channels[i]]
+                for j in range(i + 1, len(times)):
+                    if times[j] - times[i] > reach:
+                        break
+                    other = places[channels[j]]
+                    if other == _NOT_HUB or _PATTERN_OF[place, other] < 0:
+                        continue
+                    partner = times[j] + delays[channels[j]]
+                    difference = delayed - partner if place < other else partner - delayed
+                    if -window <= 2 * difference < window:
+                        if found == len(sums):
+                            patterns, sums = _doubled(patterns), _doubled(sums)
+                        patterns[found] = _PATTERN_OF[place, other]
+                        sums[found] = delayed + partner
+                        found += 1
+    return patterns[:found], sums[:found]
+
+
+@kernel
+def _doubled(array: Array) -> Array:
+    bigger = np.empty(2 * len(array), np.int64)
+    bigger[: len(array)] = array
+    return bigger
+
+
+@inline_kernel
+def ceil_half(value: int) -> int:
+    """The least integer that is not below value/2."""
+    return -((-value) // 2)
+
+
+@kernel
+def seek(times: Times, value: int, near: int) -> int:
+    """The place of the first time that is not below `value`, searched from the place `near` outwards
+    in growing steps: cheap if it is close by."""
+    # All times before `low` are below the value, none from `high` on is, once the loops are through.
+    low, high, step = near, near, 1
+    while high < len(times) and times[high] < value:
+        low = high + 1
+        high += step
+        step *= 2
+    high, step = min(high, len(times)), 1
+    while low > 0 and times[low - 1] >= value:
+        high = low - 1
+        low -= step
+        step *= 2
+    low = max(low, 0)
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
