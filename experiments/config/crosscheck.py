@@ -163,10 +163,8 @@ def _outputs(inventory: Inventory) -> Iterator[Fault]:
                     tagger = testbed.detectors[detector].tagger.instrument
                     where = testbed.instruments[tagger].node if tagger in testbed.instruments else thing.node
                     if where != thing.node:
-                        yield Fault(
-                            path,
-                            f"{show_value(detector)} feeds {tagger} at {where}, {name} stands at {thing.node}",
-                        )
+                        feeds = f"{show_value(detector)} feeds {tagger} at {where}"
+                        yield Fault(path, f"{feeds}, but {name} stands at {thing.node}")
 
 
 def _detectors(inventory: Inventory) -> Iterator[Fault]:

@@ -237,7 +237,7 @@ def _settings(
         return None, [document.at_value((*at, "model"), message)]
     try:
         driver = find(model)
-    except ImportError as error:
+    except (ImportError, AttributeError, ValueError) as error:
         return None, [document.at_value((*at, "model"), f"the driver of {model} cannot be loaded: {error}")]
     return validate(driver.settings_model, {} if data is None else data, document, (*at, "settings"))
 

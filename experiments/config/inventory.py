@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import drivers.capabilities
 from drivers.address import Address
 from drivers.capabilities import Instrument
-from drivers.catalog import find
+from drivers.catalog import capability_of, find
 from experiments.config.problems import choices, show_value
 from experiments.config.testbed import InstrumentEntry, Testbed
 
@@ -46,16 +45,6 @@ def nowhere(driver: type[Instrument]) -> Address:
     return Address(driver.schemes[0], host="sim.invalid", port=1, path="/dev/null")
 
 
-def capabilities_of(driver: type[Instrument]) -> list[str]:
-    """The names of the capabilities that a driver class has: `["Laser"]`."""
-    known = {name: getattr(drivers.capabilities, name) for name in drivers.capabilities.__all__}
-    return [
-        name
-        for name, kind in known.items()
-        if kind is not Instrument and issubclass(kind, Instrument) and issubclass(driver, kind)
-    ]
-
-
 @dataclass(frozen=True)
 class Inventory:
     """A testbed, its unopened drivers by name, and the names in its file by section.
@@ -83,5 +72,5 @@ class Inventory:
         if isinstance(driver, capability):
             return None
         fit = [other for other, candidate in self.drivers.items() if isinstance(candidate, capability)]
-        kinds = " and ".join(capabilities_of(type(driver)))
-        return f"{show_value(name)} is a {kinds}, here stands a {capability.__name__}; {choices(name, fit)}"
+        found = capability_of(type(driver))
+        return f"{show_value(name)} is a {found}, here stands a {capability.__name__}; {choices(name, fit)}"

@@ -1,5 +1,6 @@
 """What all models of configuration have in common: frozen, no unknown keys, names that are words."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, StringConstraints
@@ -12,7 +13,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*\Z", max_length=64)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
 """A name that the testbed gives to a thing. It becomes part of MQTT topics and file names, hence a word."""
 
 Text = Annotated[str, StringConstraints(max_length=500)]
@@ -37,13 +38,9 @@ class Channel(str):
     @classmethod
     def parse(cls, text: str) -> "Channel":
         """Raises ValueError with the form that is expected."""
-        name, dot, number = text.rpartition(".")
-        if not (
-            dot and name and number.isascii() and number.isdigit() and 0 < int(number[:9]) == int(number)
-        ):
-            raise ValueError(
-                f"{text!r} is not a channel of an instrument; write NAME.NUMBER, like hub_tagger.1"
-            )
+        name, _, number = text.rpartition(".")
+        if not (name and re.fullmatch(r"[1-9][0-9]{0,3}", number)):
+            raise ValueError(f"{text!r} is no channel of an instrument; write NAME.NUMBER, like hub_tagger.1")
         return cls(text)
 
     @classmethod
