@@ -1,0 +1,79 @@
+"""A serial line as a pseudo-terminal: the instrument's end is ours, any serial program opens the other.
+
+Guarantees: bytes pass unchanged in both directions (raw mode, no echo) as long as clients keep the line
+raw, clients may open and close the line as often as they like, and neither reading nor writing ever
+blocks the event loop. What nobody reads is kept up to `BACKLOG` bytes and lost beyond, as on a real line.
+
+What a pseudo-terminal is not: it has no modem lines (setting RTS or DTR fails with ENOTTY), baud rates
+mean nothing, and it cannot see who opens it, so that `Faults.refuse` has no effect here.
+"""
+
+import asyncio
+import os
+import tty
+from collections.abc import Callable
+from contextlib import suppress
+
+from sim_instruments.wire.faults import Faults
+
+BACKLOG = 65536
+"""Bytes kept for a client that does not read, beyond the kernel's own 4 KiB."""
+
+
+class SerialLine:
+    """One pseudo-terminal. `receive` is called in the event loop with whatever bytes arrive."""
+
+    def __init__(self, faults: Faults, receive: Callable[[bytes], None]) -> None:
+        self._faults = faults
+        self._receive = receive
+        self._pending = bytearray()
+        self._ours: int | None = None
+        self._theirs: int | None = None
+
+    def open(self) -> str:
+        """Create the line and listen to it; returns the device path for clients. Needs a running loop."""
+        self._ours, self._theirs = os.openpty()
+        # Theirs stays open here, or the kernel would hang the line up when the first client leaves.
+        tty.setraw(self._theirs)
+        os.set_blocking(self._ours, False)
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        return os.ttyname(self._theirs)
+
+    def close(self) -> None:
+        """Hang up. May be called twice, and before `open`."""
+        if self._ours is None or self._theirs is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._ours)
+        loop.remove_writer(self._ours)
+        os.close(self._ours)
+        os.close(self._theirs)
+        self._ours = self._theirs = None
+        self._pending.clear()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to whoever has the line open, at once as far as the kernel takes them."""
+        if self._ours is None or self._faults.silent or len(self._pending) + len(data) > BACKLOG:
+            return
+        self._pending += data
+        self._write()
+
+    def _read(self) -> None:
+        assert self._ours is not None
+        try:
+            data = os.read(self._ours, 65536)
+        except BlockingIOError:
+            return
+        if not self._faults.silent:
+            self._receive(data)
+
+    def _write(self) -> None:
+        if self._ours is None:
+            return
+        loop = asyncio.get_running_loop()
+        with suppress(BlockingIOError):
+            del self._pending[: os.write(self._ours, self._pending)]
+        if self._pending:
+            loop.add_writer(self._ours, self._write)
+        else:
+            loop.remove_writer(self._ours)
