@@ -57,8 +57,10 @@ async def until_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     assert await reader.read() == b""
 
 
-def line_to(address: Address, **options: object) -> TcpLine:
-    return TcpLine("probe", address, 0.1, **options)  # type: ignore[arg-type]
+def line_to(
+    address: Address, deadline: float = 5.0, *, greeting: bytes = b"", talks: bool = False
+) -> TcpLine:
+    return TcpLine("probe", address, deadline, greeting=greeting, talks=talks)
 
 
 async def test_question_and_answer_over_one_connection() -> None:
@@ -107,7 +109,7 @@ async def test_a_refused_port_is_a_connect_error_that_says_what_to_do() -> None:
 
 async def test_a_wrong_greeting_is_a_connect_error_that_quotes_it() -> None:
     async with server(answering(greeting=b"220 mail ready\r\n", then=until_hang_up)) as address:
-        line = line_to(address, greeting=b"> ")
+        line = line_to(address, 0.2, greeting=b"> ")
         with pytest.raises(ConnectError, match="220 mail ready"):
             await line.open()
 
@@ -130,7 +132,7 @@ async def test_silence_is_a_deadline_error_and_a_late_answer_answers_nothing() -
 
     first = answering((b"a?\n", b"hal"), then=late)
     async with server(first, answering((b"b?\n", b"2\n"), then=until_hang_up)) as address:
-        line = line_to(address)
+        line = line_to(address, 0.2)
         with pytest.raises(DeadlineError, match=r"probe .*b'a\?\\n' was not answered .*b'hal'"):
             await line.query(b"a?\n", b"\n")
         overdue.set()
@@ -148,7 +150,7 @@ async def test_a_cancelled_question_leaves_no_answer_behind() -> None:
 
     first = answering((b"a?\n", b""), then=late)
     async with server(first, answering((b"b?\n", b"2\n"), then=until_hang_up)) as address:
-        line = TcpLine("probe", address, 5.0)
+        line = line_to(address)
         question = asyncio.create_task(line.query(b"a?\n", b"\n"))
         await asked.wait()
         question.cancel()
@@ -197,7 +199,7 @@ async def test_closing_ends_an_exchange_and_it_is_not_repeated() -> None:
         await until_hang_up(reader, writer)
 
     async with server(answering((b"a?\n", b""), then=note)) as address:
-        line = TcpLine("probe", address, 5.0)
+        line = line_to(address)
         question = asyncio.create_task(line.query(b"a?\n", b"\n", retry=True))
         await asked.wait()
         await line.close()

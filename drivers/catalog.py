@@ -1,0 +1,52 @@
+"""The catalogue of instrument models: from the name in a testbed file to the driver's class.
+
+Drivers announce themselves by the entry point group `bellbench.drivers`, ours in `pyproject.toml`,
+others' in their own packages. Listing imports no driver; finding a model imports that driver alone.
+"""
+
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+
+from drivers.capabilities import Instrument
+
+GROUP = "bellbench.drivers"
+
+
+def models() -> tuple[str, ...]:
+    """The names of all known models, sorted."""
+    return tuple(sorted(_announced()))
+
+
+def find(model: str) -> type[Instrument]:
+    """The driver class of a model.
+
+    Raises ValueError with the nearest known name when there is none, or when what is announced under
+    this name is not a driver; ImportError when its module cannot be imported.
+    """
+    announced = _announced()
+    if model not in announced:
+        near = get_close_matches(model, announced, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(announced))}"
+        raise ValueError(f"'{model}' is not a known instrument model ({hint})")
+    driver = announced[model].load()
+    if not (isinstance(driver, type) and issubclass(driver, Instrument)):
+        raise ValueError(f"what {announced[model].value} announces as '{model}' is not an instrument driver")
+    return driver
+
+
+def capability_of(driver: type[Instrument]) -> str:
+    """What kind of instrument a driver is for: the name of its capability, for example `Laser`."""
+    home = Instrument.__module__.rpartition(".")[0]
+    kinds = [kind for kind in driver.__mro__ if kind.__module__.startswith(home + ".")]
+    return kinds[0].__name__
+
+
+def _announced() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        # A checkout that is installed in place can announce itself twice, in the same words.
+        if found.setdefault(point.name, point).value != point.value:
+            raise ValueError(
+                f"two drivers announce the model '{point.name}': {found[point.name].value} and {point.value}"
+            )
+    return found
