@@ -1,0 +1,366 @@
+"""A simulated Thorlabs PM100D power meter with a germanium sensor, as SCPI over a TCP socket.
+
+`PowerMeter` is the device: sensor, amplifier ranges, averaging, correction for wavelength. `COMMANDS` is
+its SCPI tree, spoken by `Scpi`. The real meter has USB only; a socket carries the same text. Protocol
+facts are from thorlabs_pm100d.md of the protocol notes; "invented" marks what no source gives.
+"""
+
+import math
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from zlib import crc32
+
+import numpy as np
+
+from sim_instruments.epoch import EPOCH
+from sim_instruments.instrument import SimInstrument
+from sim_instruments.ports import MeterPort
+from sim_instruments.wire.tcp import Line, Lines, TcpServer
+
+# The sensor is modelled on the S132C, a germanium photodiode, because it covers both the pump at 780 nm
+# and the light at 1324 nm; its range of wavelengths is remembered from the vendor's catalogue, not in the
+# notes. The curve has germanium's shape (a rise with wavelength, a steep end) and invented values.
+SENSOR = "S132C"
+WAVELENGTHS_NM = (700.0, 1800.0)
+CURVE_NM = (700.0, 1000.0, 1324.0, 1550.0, 1650.0, 1800.0)
+CURVE_A_PER_W = (0.25, 0.50, 0.75, 0.90, 0.60, 0.10)
+SUBTYPE, FLAGS = 2, 1 + 32  # the subtype invented; power, wavelength settable
+
+RANGES_A = (50e-9, 500e-9, 5e-6, 50e-6, 500e-6, 5e-3)  # full scales of the amplifier; invented
+OVER_RANGE = 9.9e37
+NOISE_A = 0.2e-9  # one sample; invented, and the same in all ranges
+DARK_A = 0.5e-9  # spread of what a sensor gives in the dark before it is zeroed; invented
+ZERO_S = 1.0  # how long zeroing takes; invented
+ERRORS_KEPT = 30  # invented
+
+
+class ScpiError(Exception):
+    """An entry for the error queue. -113 and -222 are in the notes, the others in SCPI-99, volume 2, 21.8."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f'{code},"{ERRORS[code]}"')
+
+
+ERRORS = {
+    -104: "Data type error",
+    -108: "Parameter not allowed",
+    -109: "Missing parameter",
+    -113: "Undefined header",
+    -222: "Data out of range",
+    -350: "Queue overflow",
+}
+
+
+def responsivity(wavelength_nm: float) -> float:
+    """Photocurrent per power in A/W; outside the curve the value at its end."""
+    return float(np.interp(wavelength_nm, CURVE_NM, CURVE_A_PER_W))
+
+
+def real(value: float) -> str:
+    """A number as the meter writes it."""
+    return f"{value:.8E}"
+
+
+class PowerMeter:
+    """The meter and its sensor."""
+
+    def __init__(self, name: str, rng: np.random.Generator, port: MeterPort) -> None:
+        self.rng, self.port = rng, port
+        self.serial = crc32(name.encode()) % 10_000_000
+        self.dark_a = float(rng.normal(0.0, DARK_A))
+        self.elapsed_s = 0.0
+        self.brightness, self.line_hz = 1.0, 50
+        self.wavelength_nm = 1550.0  # "last wavelength"
+        self.zero_a = 0.0
+        self.zeroing_s = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """To the settings of `*RST`; wavelength and zero stay (invented)."""
+        self.quantity = "POW"
+        self.averages = 1
+        self.auto_range = True
+        self.full_scale_a = RANGES_A[-1]
+        self.unit = "W"
+        self.loss_db = 0.0
+        self.beam_mm = 9.5
+        self.last: float | None = None
+
+    def advance(self, seconds: float) -> None:
+        self.elapsed_s += seconds
+        if self.zeroing_s > 0.0:
+            self.zeroing_s -= seconds
+            if self.zeroing_s <= 0.0:
+                # As on a real meter, light that falls on the sensor now is taken for dark.
+                self.zero_a = self.photocurrent()
+
+    def photocurrent(self) -> float:
+        """One averaged measurement of the sensor's current, in amperes."""
+        light_a = self.port.power_w * responsivity(1e9 * self.port.wavelength_m)
+        return light_a + self.dark_a + float(self.rng.normal(0.0, NOISE_A / math.sqrt(self.averages)))
+
+    def a_per_w(self) -> float:
+        """Current per power before the attenuation that the user states, at the wavelength that is set."""
+        return float(responsivity(self.wavelength_nm) * 10 ** (-self.loss_db / 10))
+
+    def measure(self) -> float:
+        """One reading of the configured quantity, in its unit."""
+        current_a = self.photocurrent()
+        if self.auto_range:
+            self.full_scale_a = next((r for r in RANGES_A if abs(current_a) <= r), RANGES_A[-1])
+        current_a -= self.zero_a
+        if abs(current_a) > self.full_scale_a:
+            self.last = OVER_RANGE
+        elif self.quantity == "CURR":
+            self.last = current_a
+        else:
+            power_w = current_a / self.a_per_w()
+            if self.unit == "DBM":  # the logarithm of what noise made negative is SCPI's minus infinity
+                self.last = 10 * math.log10(1e3 * power_w) if power_w > 0 else -OVER_RANGE
+            else:
+                self.last = power_w
+        return self.last
+
+    def fetch(self) -> float:
+        """The last reading, or a first one."""
+        return self.measure() if self.last is None else self.last
+
+    def start_zeroing(self) -> None:
+        self.zeroing_s = ZERO_S
+
+    def configure(self, quantity: str) -> None:
+        self.quantity, self.last = quantity, None
+
+    def power_range(self) -> tuple[float, float]:
+        """Full scales in watts of the most and of the least sensitive range, rounded as they are shown, so
+        that what was read can be written back."""
+        return float(real(RANGES_A[0] / self.a_per_w())), float(real(RANGES_A[-1] / self.a_per_w()))
+
+    def set_power_range(self, power_w: float) -> None:
+        """Choose by hand the most sensitive range that holds this power."""
+        self.auto_range = False
+        needed_a = power_w * self.a_per_w() * (1 - 1e-8)
+        self.full_scale_a = next(r for r in RANGES_A if needed_a <= r)
+
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One header of the tree. `read` answers its query; `write` takes its argument, a number inside
+    `bounds` or one of `choices`; `act` is for a command without argument."""
+
+    read: Callable[[PowerMeter], str] | None = None
+    write: Callable[[PowerMeter, float], None] | None = None
+    choose: Callable[[PowerMeter, str], None] | None = None
+    act: Callable[[PowerMeter], object] | None = None
+    bounds: Callable[[PowerMeter], Bounds] = lambda _: (0.0, 0.0)
+    choices: tuple[str, ...] = ()
+
+
+def number(attribute: str, low: float, high: float, kind: type[int] | type[float] = float) -> Command:
+    """A setting that is a number and nothing else."""
+
+    def read(meter: PowerMeter) -> str:
+        value = getattr(meter, attribute)
+        return str(value) if kind is int else real(value)
+
+    return Command(
+        read=read,
+        write=lambda meter, value: setattr(meter, attribute, kind(value)),
+        bounds=lambda _: (low, high),
+    )
+
+
+def clock(form: str) -> Command:
+    return Command(read=lambda m: (EPOCH + timedelta(seconds=m.elapsed_s)).strftime(form))
+
+
+def choose_range_mode(meter: PowerMeter, choice: str) -> None:
+    meter.auto_range = choice in ("1", "ON")
+
+
+def choose_unit(meter: PowerMeter, choice: str) -> None:
+    meter.unit, meter.last = choice, None
+
+
+def measurement(quantity: str) -> Command:
+    """`MEASure:X?`: configure, then read."""
+
+    def read(meter: PowerMeter) -> str:
+        meter.configure(quantity)
+        return real(meter.measure())
+
+    return Command(read=read)
+
+
+COMMANDS: dict[str, Command] = {
+    "*IDN": Command(read=lambda m: f"THORLABS,PM100D,P{m.serial:07d},2.4.0"),
+    "*RST": Command(act=PowerMeter.reset),
+    "*OPC": Command(read=lambda _: "1"),
+    "SYSTem:SENSor:IDN": Command(
+        read=lambda m: f"{SENSOR},{180_000_000 + m.serial},15-Jan-2018,1,{SUBTYPE},{FLAGS}"
+    ),
+    "SYSTem:LFRequency": Command(
+        read=lambda m: str(m.line_hz),
+        choose=lambda m, choice: setattr(m, "line_hz", int(choice)),
+        choices=("50", "60"),
+    ),
+    "SYSTem:DATE": clock("%Y,%m,%d"),  # the notes give no form; this is SCPI's. Not settable here.
+    "SYSTem:TIME": clock("%H,%M,%S"),
+    "DISPlay:BRIGhtness": number("brightness", 0.0, 1.0),
+    "[SENSe:]CORRection:WAVelength": number("wavelength_nm", *WAVELENGTHS_NM),
+    # Positive: so much is lost before the sensor, and the reading makes up for it (the sign is inferred).
+    "[SENSe:]CORRection:LOSS:INPut:MAGNitude": number("loss_db", -60.0, 60.0),
+    "[SENSe:]CORRection:BEAMdiameter": number("beam_mm", 0.1, 100.0),
+    "[SENSe:]CORRection:COLLect:ZERO:INITiate": Command(act=PowerMeter.start_zeroing),
+    "[SENSe:]CORRection:COLLect:ZERO:STATe": Command(read=lambda m: str(int(m.zeroing_s > 0.0))),
+    "[SENSe:]CORRection:COLLect:ZERO:MAGNitude": Command(read=lambda m: real(m.zero_a)),
+    "[SENSe:]CORRection:POWer:PDIode:RESPonse": Command(read=lambda m: real(responsivity(m.wavelength_nm))),
+    "[SENSe:]AVERage[:COUNt]": number("averages", 1, 3000, int),
+    "[SENSe:]POWer[:DC]:RANGe:AUTO": Command(
+        read=lambda m: str(int(m.auto_range)), choose=choose_range_mode, choices=("0", "1", "ON", "OFF")
+    ),
+    "[SENSe:]POWer[:DC]:RANGe[:UPPer]": Command(
+        read=lambda m: real(m.full_scale_a / m.a_per_w()),
+        write=PowerMeter.set_power_range,
+        bounds=PowerMeter.power_range,
+    ),
+    "[SENSe:]POWer[:DC]:UNIT": Command(read=lambda m: m.unit, choose=choose_unit, choices=("W", "DBM")),
+    "CONFigure": Command(read=lambda m: m.quantity),
+    "CONFigure[:SCALar]:POWer": Command(act=lambda m: m.configure("POW")),
+    "CONFigure[:SCALar]:CURRent": Command(act=lambda m: m.configure("CURR")),
+    "INITiate[:IMMediate]": Command(act=PowerMeter.measure),
+    "FETCh": Command(read=lambda m: real(m.fetch())),
+    "READ": Command(read=lambda m: real(m.measure())),
+    "MEASure[:SCALar]:POWer": measurement("POW"),
+    "MEASure[:SCALar]:CURRent": measurement("CURR"),
+    "ABORt": Command(act=lambda _: None),  # a measurement takes no simulated time here
+}
+"""The tree: capitals are the short form, brackets what may be left out. `*CLS` and `SYSTem:ERRor` belong to
+the error queue and stand in `Scpi`."""
+
+
+def header(tree: str) -> re.Pattern[str]:
+    """The pattern that both the short and the long form of a header match, in any case."""
+    words = re.sub(r"([A-Z]+)([a-z]+)", lambda m: f"{m[1]}(?:{m[2]})?", tree.replace("[", "(?:"))
+    return re.compile(":?" + words.replace("]", ")?").replace("*", r"\*"), re.IGNORECASE)
+
+
+HEADERS = [(header(tree), command) for tree, command in COMMANDS.items()]
+CLEAR, NEXT_ERROR = header("*CLS"), header("SYSTem:ERRor[:NEXT]")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+
+class Scpi:
+    """One connection: a message is a line, `;` joins commands, the answers of a message come as one line
+    joined by `;`. Each header counts from the root (SCPI's memory of the last node is left out)."""
+
+    def __init__(self, line: Line, meter: PowerMeter, errors: deque[str]) -> None:
+        self.line, self.meter, self.errors, self.lines = line, meter, errors, Lines()
+
+    def received(self, data: bytes) -> None:
+        for message in self.lines.feed(data):
+            answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
+            answer = ";".join(a for a in answers if a is not None)
+            if answer:
+                self.line.send(f"{answer}\n".encode())
+
+    def execute(self, unit: str) -> str | None:
+        """One command or query; what is wrong with it goes to the error queue."""
+        words, _, argument = unit.partition(" ")
+        words, query, excess = words.partition("?")
+        argument = argument.strip().upper()
+        try:
+            if not words and not query:
+                return None
+            if excess:
+                raise ScpiError(-113)
+            if CLEAR.fullmatch(words) and not query:
+                self.errors.clear()
+                return None
+            if NEXT_ERROR.fullmatch(words) and query:
+                return self.errors.popleft() if self.errors else '+0,"No error"'
+            command = next((c for pattern, c in HEADERS if pattern.fullmatch(words)), None)
+            if command is None:
+                raise ScpiError(-113)
+            if query:
+                return self.ask(command, argument)
+            self.tell(command, argument)
+        except ScpiError as error:
+            full = len(self.errors) >= ERRORS_KEPT
+            if full:
+                self.errors.pop()
+            self.errors.append(str(ScpiError(-350) if full else error))
+        return None
+
+    def ask(self, command: Command, argument: str) -> str:
+        """Raises ScpiError."""
+        if command.read is None:
+            raise ScpiError(-113)
+        if not argument:
+            return command.read(self.meter)
+        if command.write is None or argument not in ("MIN", "MAX"):
+            raise ScpiError(-108)
+        return real(command.bounds(self.meter)[argument == "MAX"])
+
+    def tell(self, command: Command, argument: str) -> None:
+        """Raises ScpiError."""
+        if command.act is not None:
+            if argument:
+                raise ScpiError(-108)
+            command.act(self.meter)
+        elif command.choose is not None or command.write is not None:
+            if not argument:
+                raise ScpiError(-109)
+            self.set(command, argument)
+        else:
+            raise ScpiError(-113)
+
+    def set(self, command: Command, argument: str) -> None:
+        """Raises ScpiError."""
+        if command.choose is not None:
+            if argument not in command.choices:
+                raise ScpiError(-104)
+            command.choose(self.meter, argument)
+        elif command.write is not None:
+            low, high = command.bounds(self.meter)
+            if argument in ("MIN", "MAX"):
+                value = (low, high)[argument == "MAX"]
+            elif _NUMBER.fullmatch(argument):
+                value = float(argument)
+            else:
+                raise ScpiError(-104)
+            if not low <= value <= high:
+                raise ScpiError(-222)
+            command.write(self.meter, value)
+
+
+class SimThorlabsPm100d(SimInstrument):
+    """A PM100D whose sensor sees `port`, serving on a port of 127.0.0.1."""
+
+    model = "thorlabs_pm100d"
+
+    def __init__(self, name: str, rng: np.random.Generator, port: MeterPort) -> None:
+        super().__init__(name, rng)
+        self.device = PowerMeter(name, rng, port)
+        errors = deque[str]()
+        self.server = TcpServer(self.faults, lambda line: Scpi(line, self.device, errors))
+
+    async def start(self) -> str:
+        """Returns `visa:TCPIP0::127.0.0.1::P::SOCKET`."""
+        return f"visa:TCPIP0::127.0.0.1::{await self.server.start()}::SOCKET"
+
+    async def stop(self) -> None:
+        await self.server.stop()
+
+    def advance(self, seconds: float) -> None:
+        self.device.advance(seconds)
+
+    async def flush(self) -> None:
+        await self.server.flush()
