@@ -27,7 +27,8 @@ async def connect(
 
     aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
     host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
-    leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both.
+    leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both. The
+    reason of a broken line is looked at, or asyncio would complain on the terminal that nobody did.
     Raises OSError (TimeoutError is one) or aiomqtt.MqttError when there is no broker.
     """
     async with asyncio.timeout(ANSWER_S):
@@ -51,3 +52,5 @@ async def connect(
             yield client
     finally:
         client._client.disconnect()
+        if client._disconnected.done() and not client._disconnected.cancelled():
+            client._disconnected.exception()

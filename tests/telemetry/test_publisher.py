@@ -1,0 +1,180 @@
+"""The run's side: what subscribers see, and that the run never waits for a broker."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from telemetry.broker import EmbeddedBroker
+from telemetry.messages import Estimate, Event, Rates, Result, RunState
+from telemetry.publisher import Publisher
+
+Listen = Callable[..., AbstractAsyncContextManager[Any]]
+STATUS = "bellbench/v1/nyc/control/status"
+STATE = "bellbench/v1/nyc/run/r1/state"
+RESULT = "bellbench/v1/nyc/run/r1/result"
+RATES = "bellbench/v1/nyc/control/run/tele"
+
+
+def publisher(port: int, **options: Any) -> Publisher:
+    return Publisher("127.0.0.1", port, site="nyc", run="r1", **options)
+
+
+def status(word: str) -> Callable[[str, dict[str, Any]], bool]:
+    return lambda topic, fields: topic == STATUS and fields["state"] == word
+
+
+async def test_a_run_as_a_subscriber_sees_it(broker: EmbeddedBroker, listen_on: Listen) -> None:
+    async with listen_on(broker.port) as ear:
+        async with publisher(broker.port) as run:
+            run.publish_state(RunState(state="running", step="swap", progress=0.1))
+            run.publish_rates(Rates(singles_hz={"alice_h": 1.2e5}))
+            run.publish_event(Event(level="info", text="hello"))
+            run.publish_event(Event(level="error", text="silent", node="hub", instrument="hub_tagger"))
+            run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
+        seen = await ear.until(status("disconnected"))
+    assert [topic for topic, _ in seen] == [
+        STATUS,
+        STATE,
+        RATES,
+        "bellbench/v1/nyc/control/run/event",
+        "bellbench/v1/nyc/hub/hub_tagger/event",
+        RESULT,
+        STATUS,
+    ]
+    assert seen[0][1]["state"] == "ready"
+    assert seen[1][1]["step"] == "swap"
+    assert {(fields["run"], fields["boot"]) for _, fields in seen} == {("r1", run.boot)}
+    assert len({fields["seq"] for _, fields in seen}) == len(seen)
+    assert run.dropped == 0
+
+
+async def test_a_late_joiner_learns_state_result_and_presence(
+    broker: EmbeddedBroker, listen_on: Listen
+) -> None:
+    async with publisher(broker.port) as run:
+        async with listen_on(broker.port) as ear:
+            run.publish_rates(Rates(heralds_hz=1.0))
+            run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
+            run.publish_state(RunState(state="running"))
+            run.publish_state(RunState(state="completed"))
+            await ear.until(lambda topic, fields: topic == STATE and fields["state"] == "completed")
+        async with listen_on(broker.port) as late:
+            kept = {}
+            for _ in range(3):
+                topic, fields = (await late.until(lambda *_: True))[-1]
+                kept[topic] = fields
+    assert set(kept) == {STATUS, STATE, RESULT}
+    assert kept[STATUS]["state"] == "ready"
+    assert kept[STATE]["state"] == "completed"
+    assert kept[RESULT]["chsh_s"] == 2.3
+
+
+async def test_an_abrupt_end_leaves_the_will(broker: EmbeddedBroker, relay: Any, listen_on: Listen) -> None:
+    async with listen_on(broker.port) as ear, publisher(relay.port, flush_s=0.0):
+        await ear.until(status("ready"))
+        relay.cut()
+        await ear.until(status("lost"))
+    async with listen_on(broker.port, STATUS) as late:
+        assert (await late.until(status("lost")))[0][1]["state"] == "lost"  # retained
+
+
+async def test_a_hung_publisher_is_declared_lost(
+    broker: EmbeddedBroker, relay: Any, listen_on: Listen
+) -> None:
+    async with listen_on(broker.port) as ear, publisher(relay.port, flush_s=0.0, keepalive_s=1):
+        await ear.until(status("ready"))
+        relay.hold()
+        await ear.until(status("lost"), deadline_s=8)  # 1 s keep-alive and the broker's 2 s of grace
+
+
+async def test_a_clean_end_leaves_no_will(broker: EmbeddedBroker, listen_on: Listen) -> None:
+    async with publisher(broker.port):
+        pass
+    async with listen_on(broker.port, STATUS) as late:
+        assert (await late.until(lambda *_: True))[0][1]["state"] == "disconnected"
+
+
+async def test_broker_gone_and_back(listen_on: Listen, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "telemetry")
+    async with EmbeddedBroker(0) as first:
+        run = publisher(first.port, queue_limit=50)
+        await run.__aenter__()
+        run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
+        run.publish_state(RunState(state="running", progress=0.1))
+        async with listen_on(first.port) as ear:
+            await ear.until(lambda topic, fields: topic == STATE)
+    for n in range(100):  # more than the outbox holds
+        run.publish_rates(Rates(fourfolds=n))
+        run.publish_state(RunState(state="running", progress=n / 100))
+    run.publish_event(Event(level="warning", text="while away"))
+    async with EmbeddedBroker(first.port) as second:
+        assert second.port == first.port
+        async with listen_on(second.port) as ear:
+            seen = await ear.until(lambda topic, fields: topic.endswith("/event"))
+            assert seen[-1][1]["text"] == "while away"
+            await run.__aexit__(None, None, None)
+            seen += await ear.until(status("disconnected"))
+    states = [fields["progress"] for topic, fields in seen if topic == STATE]
+    figures = [fields["fourfolds"] for topic, fields in seen if topic == RATES]
+    assert states == [0.99]  # only the newest
+    assert figures == list(range(100 - len(figures), 100))  # the oldest were dropped
+    assert run.dropped == 100 - len(figures) > 0
+    assert any(topic == RESULT for topic, _ in seen)  # the new broker had forgotten it
+
+
+@pytest.mark.parametrize("kind", ["refuses", "silent"])
+async def test_a_run_without_broker_ends_at_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+
+    callers: list[asyncio.StreamWriter] = []
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if kind == "refuses":
+        server.close()
+    async with asyncio.timeout(5):
+        async with publisher(port, flush_s=0.2, queue_limit=10) as run:
+            for n in range(1000):
+                run.publish_rates(Rates(fourfolds=n))
+                run.publish_state(RunState(state="running"))
+            await asyncio.sleep(0)
+    server.close()
+    for caller in callers:
+        caller.close()
+    assert run.dropped >= 900
+    if kind == "refuses":
+        assert run.trouble
+        assert len(caplog.records) == 1  # said once, not at each attempt
+        assert str(port) in caplog.text
+
+
+async def test_a_failing_run_still_says_good_bye(broker: EmbeddedBroker, listen_on: Listen) -> None:
+    async with listen_on(broker.port) as ear:
+        with contextlib.suppress(ZeroDivisionError):
+            async with publisher(broker.port) as run:
+                run.publish_state(RunState(state="failed", reason="division by zero"))
+                raise ZeroDivisionError
+        seen = await ear.until(status("disconnected"))
+    assert any(fields.get("reason") == "division by zero" for _, fields in seen)
+
+
+async def test_two_publishers_do_not_push_each_other_off(broker: EmbeddedBroker) -> None:
+    async with publisher(broker.port) as one, publisher(broker.port, node="other") as two:
+        assert one.boot != two.boot
+        async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe("bellbench/v1/nyc/+/status", qos=1)
+            seen: set[str] = set()
+            async with asyncio.timeout(5):
+                async for message in client.messages:
+                    assert isinstance(message.payload, bytes)
+                    assert b'"ready"' in message.payload
+                    seen.add(message.topic.value)
+                    if len(seen) == 2:
+                        break
