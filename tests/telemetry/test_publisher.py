@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,6 +12,7 @@ import aiomqtt
 import pytest
 
 from telemetry.broker import EmbeddedBroker
+from telemetry.line import connect
 from telemetry.messages import Estimate, Event, Rates, Result, RunState
 from telemetry.publisher import Publisher
 
@@ -163,6 +165,13 @@ async def test_a_failing_run_still_says_good_bye(broker: EmbeddedBroker, listen_
                 raise ZeroDivisionError
         seen = await ear.until(status("disconnected"))
     assert any(fields.get("reason") == "division by zero" for _, fields in seen)
+
+
+async def test_no_message_waits_for_nagle(broker: EmbeddedBroker) -> None:
+    async with connect("127.0.0.1", broker.port) as client:
+        line = client._client.socket()
+        assert isinstance(line, socket.socket)
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_two_publishers_do_not_push_each_other_off(broker: EmbeddedBroker) -> None:

@@ -1,0 +1,228 @@
+"""`bellbench watch` shows a run from its telemetry alone, and says what to do when there is none."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from bellbench.commands.watch import broker_of_newest_run, parse_broker, watch, with_error
+from telemetry.broker import EmbeddedBroker
+from telemetry.messages import Estimate, Event, Rates, RunState
+from telemetry.messages import Result as Results
+from telemetry.publisher import Publisher
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedBroker(0) as running:
+        yield running
+
+
+async def command(*arguments: str) -> Result:
+    """The command in a thread of its own, beside the broker and the run of the test."""
+    return await asyncio.to_thread(CliRunner().invoke, watch, arguments)
+
+
+def at(broker: EmbeddedBroker) -> str:
+    return f"--broker=mqtt://127.0.0.1:{broker.port}"
+
+
+def run_on(broker: EmbeddedBroker, run: str = "r1", **options: Any) -> Publisher:
+    return Publisher(broker.host, broker.port, site="nyc", run=run, **options)
+
+
+async def kept(broker: EmbeddedBroker, topic: str, count: int = 1) -> None:
+    """Wait until the broker has passed on `count` messages of the topic filter."""
+    async with aiomqtt.Client(broker.host, broker.port) as client:
+        await client.subscribe(topic, qos=1)
+        async with asyncio.timeout(5):
+            for _ in range(count):
+                await anext(client.messages)
+
+
+async def a_watcher_came(broker: EmbeddedBroker) -> None:
+    async with asyncio.timeout(5):
+        while not broker._broker.subscriptions.get("bellbench/v1/#"):  # noqa: ASYNC110 -- amqtt has no signal
+            await asyncio.sleep(0.01)
+
+
+def running(**more: Any) -> RunState:
+    return RunState(
+        state="running", experiment="nyc_swapping", step="measure_swapping", step_index=3, steps=3,
+        progress=0.42, elapsed_s=252, remaining_s=3660, **more,
+    )  # fmt: skip
+
+
+async def test_once_prints_what_the_broker_keeps(broker: EmbeddedBroker) -> None:
+    async with run_on(broker) as run:
+        run.publish_state(running())
+        run.publish_result(Results(estimates={"swap_rate_hz": Estimate(value=1.5234, error=0.041)}))
+        await kept(broker, "bellbench/v1/nyc/#", 3)
+        shown = await command("--once", at(broker))
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "nyc_swapping", "r1", "nyc", "running", "step 3 of 3: measure_swapping", "42%", "4:12 gone",
+        "1:01:00 left", "swap_rate_hz", "1.523 ± 0.041",
+    ):  # fmt: skip
+        assert words in shown.output
+    assert "lost" not in shown.output
+
+
+async def test_live_until_the_run_ends(broker: EmbeddedBroker) -> None:
+    async def run_it() -> None:
+        async with run_on(broker) as run:
+            run.publish_state(running())
+            await a_watcher_came(broker)
+            run.publish_rates(
+                Rates(
+                    singles_hz={"alice_h": 120470.4}, heralds_hz=3.25, fourfolds=1234, fourfolds_hz=1.5,
+                    chsh_s=2.314, chsh_s_error=0.12,
+                )
+            )  # fmt: skip
+            run.publish_event(
+                Event(level="warning", text="drifts \x1b[31m[bold]", instrument="alice_paddles")
+            )
+            run.publish_state(RunState(state="aborted", reason="Ctrl-C"))
+
+    shown, _ = await asyncio.gather(command(at(broker)), run_it())
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "aborted", "Ctrl-C", "singles alice_h", "120,470 /s", "3.25 /s", "1,234", "2.31 ± 0.12",
+        "warning alice_paddles: drifts", "[bold]",
+    ):  # fmt: skip
+        assert words in shown.output
+    assert "\x1b[31m" not in shown.output  # what comes from the network does not colour the terminal
+
+
+async def test_each_message_as_a_line_of_json(broker: EmbeddedBroker) -> None:
+    async with run_on(broker) as run:
+        run.publish_state(running())
+        run.publish_state(RunState(state="completed"))
+        await kept(broker, "bellbench/v1/nyc/run/r1/state")
+        live = await command("--json", at(broker))
+        once = await command("--json", "--once", at(broker))
+    for shown in (live, once):
+        assert shown.exit_code == 0, shown.output
+        lines = [json.loads(line) for line in shown.output.splitlines()]
+        states = [line for line in lines if line["topic"] == "bellbench/v1/nyc/run/r1/state"]
+        assert [state["state"] for state in states] == ["completed"]
+        assert states[0]["run"] == "r1"
+        assert states[0]["time"].endswith("Z")
+
+
+async def test_the_newest_run_is_shown(broker: EmbeddedBroker) -> None:
+    for name in ("yesterday", "today"):
+        async with run_on(broker, name) as run:
+            run.publish_state(RunState(state="completed"))
+            run.publish_result(Results(estimates={"chsh_s": Estimate(value=2.0, error=0.1)}))
+    shown = await command("--once", at(broker))
+    assert "today" in shown.output
+    assert "yesterday" not in shown.output
+
+
+async def test_a_lost_run_is_called_lost(broker: EmbeddedBroker) -> None:
+    async with run_on(broker) as run:
+        run.publish_state(running())
+    shown = await command("--once", at(broker))  # the process said good-bye, but not how the run ended
+    assert "lost" in shown.output
+
+
+async def test_live_gives_a_lost_run_up(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellbench.commands.watch.LOST_S", 0.2)
+    async with run_on(broker) as run:
+        run.publish_state(running())
+    shown = await command(at(broker))
+    assert shown.exit_code == 3
+    assert "run r1 is lost" in shown.output
+
+
+async def test_foreign_messages_do_no_harm(broker: EmbeddedBroker) -> None:
+    async with run_on(broker) as run, aiomqtt.Client(broker.host, broker.port) as stranger:
+        run.publish_state(running())
+        for topic in ("run/r9/state", "hub/status", "hub/x/tele", "what/ever/it/is"):
+            for data in (b"\xff\x00", b"{}", b'{"state": "NaN"}', b"[[[["):
+                await stranger.publish(f"bellbench/v1/nyc/{topic}", data, qos=1, retain=True)
+        shown = await command("--once", at(broker))
+    assert shown.exit_code == 0, shown.output
+    assert "measure_swapping" in shown.output
+
+
+async def test_no_broker_says_what_to_do() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]  # bound but not listening: it refuses
+        for mode in ((), ("--once",), ("--json",)):
+            shown = await command(*mode, f"--broker=mqtt://127.0.0.1:{port}")
+            assert shown.exit_code == 3
+            assert f"no MQTT broker at 127.0.0.1:{port}" in shown.output
+            assert "bellbench run" in shown.output
+            assert "--broker" in shown.output
+
+
+async def test_a_broker_without_a_run(broker: EmbeddedBroker) -> None:
+    shown = await command("--once", at(broker))
+    assert shown.exit_code == 3
+    assert "knows of no run" in shown.output
+
+
+async def test_the_newest_run_folder_names_the_broker(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    for name, port in (("2026-11-21T03-10-07Z-a", 1), ("2026-11-22T03-10-07Z-a", broker.port)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"broker": {"host": "127.0.0.1", "port": port}}))
+    (tmp_path / "2026-11-23T00-00-00Z-broken").mkdir()
+    (tmp_path / "2026-11-23T00-00-00Z-broken" / "run.json").write_text("{")
+    async with run_on(broker) as run:
+        run.publish_state(running())
+        await kept(broker, "bellbench/v1/nyc/run/r1/state")
+        shown = await command("--once", f"--runs={tmp_path}")
+    assert "measure_swapping" in shown.output
+
+
+def test_no_run_folders_no_broker(tmp_path: Path) -> None:
+    assert broker_of_newest_run(tmp_path) is None
+    assert broker_of_newest_run(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("mqtt://127.0.0.1:18830", ("127.0.0.1", 18830)),
+        ("mqtt://lab.example", ("lab.example", 1883)),
+        ("lab:1884", ("lab", 1884)),
+        ("mqtt://[::1]:1884/", ("::1", 1884)),
+    ],
+)
+def test_broker_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_broker(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a:1", "mqtt://", "mqtt://a:x", "mqtt://a:99999", "mqtt://u:p@a", "a/b"]
+)
+def test_addresses_that_are_none(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="mqtt://HOST:PORT"):
+        parse_broker(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (2.314, 0.12, "2.31 ± 0.12"),
+        (1.5234, 0.041, "1.523 ± 0.041"),
+        (120470.0, 350.0, "120470 ± 350"),
+        (0.9, 0.0, "0.9"),
+        (2.3, None, "2.3"),
+        (None, 0.1, "not known"),
+    ],
+)
+def test_a_figure_is_written_to_the_second_digit_of_its_error(
+    value: float | None, error: float | None, text: str
+) -> None:
+    assert with_error(value, error) == text

@@ -1,0 +1,114 @@
+"""The listener's side: one run put together from messages in whatever order, and lines that break."""
+
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from telemetry.broker import EmbeddedBroker
+from telemetry.messages import Estimate, Event, Payload, Rates, Result, RunState, Stamp, Status, encode
+from telemetry.publisher import Publisher
+from telemetry.subscriber import BrokerError, Message, RunView, listen, read, retained
+
+START = datetime(2026, 11, 22, 3, 10, tzinfo=UTC)
+Word = Literal["running", "completed"]
+
+
+def message(topic: str, payload: Payload, *, run: str = "r1", at: int = 0, kept: bool = False) -> Message:
+    stamp = Stamp(START + timedelta(seconds=at), at, f"boot of {run}", run)
+    got = read("bellbench", f"bellbench/v1/nyc/{topic}", encode(stamp, payload), kept=kept)
+    assert got is not None
+    return got
+
+
+def state(word: Word, run: str = "r1", **more: Any) -> Message:
+    return message(f"run/{run}/state", RunState(state=word), run=run, **more)
+
+
+def status(word: Literal["ready", "lost", "disconnected"], run: str = "r1") -> Message:
+    return message("control/status", Status(state=word), run=run)
+
+
+def shown(*messages: Message) -> RunView:
+    view = RunView()
+    for one in messages:
+        view.take(one)
+    return view
+
+
+def test_what_is_kept_may_come_in_any_order() -> None:
+    result = message("run/r1/result", Result(estimates={"chsh_s": Estimate(value=2.3)}), kept=True)
+    view = shown(status("ready"), result, state("running", kept=True))
+    assert view.result == result.payload
+    assert (view.run, view.site, view.presence, view.lost, view.ended) == ("r1", "nyc", "ready", False, False)
+
+
+def test_of_the_runs_that_are_kept_the_newest_is_shown() -> None:
+    old, new = state("running", "old", at=1, kept=True), state("completed", "new", at=2, kept=True)
+    assert shown(old, new).run == shown(new, old).run == "new"
+
+
+def test_a_run_that_goes_on_keeps_its_place() -> None:
+    view = shown(status("ready", "a"), state("running", "a"), state("running", "b", at=5))
+    assert view.run == "a"
+    view.take(state("completed", "a", at=6))
+    view.take(state("running", "b", at=7))
+    assert view.run == "b"
+
+
+def test_other_runs_change_nothing() -> None:
+    view = shown(
+        status("ready"),
+        state("running"),
+        message("control/run/tele", Rates(heralds_hz=1.0)),
+        message("control/run/tele", Rates(heralds_hz=9.0), run="r2"),
+        message("control/run/event", Event(level="info", text="x"), run="r2"),
+        message("control/status", Status(state="lost"), run="r2"),
+    )
+    assert view.rates == Rates(heralds_hz=1.0)
+    assert not view.events
+    assert not view.lost
+
+
+@pytest.mark.parametrize(("word", "lost"), [("ready", False), ("lost", True), ("disconnected", True)])
+def test_a_run_is_lost_when_its_process_is_gone(
+    word: Literal["ready", "lost", "disconnected"], lost: bool
+) -> None:
+    assert shown(state("running"), status(word)).lost == lost
+    assert not shown(state("completed"), status(word)).lost
+
+
+async def test_listening_goes_on_after_the_broker_was_away() -> None:
+    first = EmbeddedBroker(0)
+    await first.__aenter__()
+    async with (
+        Publisher(first.host, first.port, site="nyc", run="r1") as run,
+        aclosing(listen(first.host, first.port, root="bellbench")) as messages,
+    ):
+        assert isinstance((await anext(messages)).payload, Status)
+        await first.__aexit__(None, None, None)
+        async with EmbeddedBroker(first.port) as second:
+            assert second.port == first.port
+            run.publish_state(RunState(state="running"))
+            while not isinstance((await anext(messages)).payload, RunState):
+                pass
+
+
+async def test_listening_ends_when_the_broker_stays_away() -> None:
+    async with EmbeddedBroker(0) as broker, Publisher(broker.host, broker.port, site="nyc", run="r1"):
+        messages = listen(broker.host, broker.port, root="bellbench", patience_s=0.0)
+        await anext(messages)
+    with pytest.raises(BrokerError):
+        [_ async for _ in messages]
+
+
+async def test_everything_that_is_kept_is_read(broker: EmbeddedBroker) -> None:
+    for n in range(60):  # more than the 20 or so that brokers have in flight at once
+        async with Publisher(broker.host, broker.port, site="nyc", run=f"r{n}") as run:
+            run.publish_state(RunState(state="completed"))
+    kept = await retained(broker.host, broker.port, root="bellbench")
+    assert {one.stamp.run for one in kept if isinstance(one.payload, RunState)} == {
+        f"r{n}" for n in range(60)
+    }
+    assert all(one.kept for one in kept)
