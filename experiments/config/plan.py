@@ -5,8 +5,9 @@ parameter has a default. A new kind of step is one class here and one line in `S
 parameters, `faults` says what does not fit the testbed, the properties say how long it will take.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
@@ -14,7 +15,7 @@ from drivers.capabilities import Laser, Limits, SinglePhotonDetector, TimeTagger
 from drivers.units import Amperes, Seconds, Volts, Watts, format_si
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, Part, Positive
-from experiments.config.problems import Fault, Path
+from experiments.config.problems import Fault
 
 BRING_UP_S = 60.0
 """An estimate for the duration of a bring-up: homing a K10CR1 takes up to 40 s (thorlabs_k10cr1.md), the
@@ -47,6 +48,29 @@ class PlanStep(Part):
         return self.recording_s
 
 
+@dataclass(frozen=True)
+class SetPoint:
+    """A value that a step will set on an instrument, in the unit of its limits."""
+
+    quantity: Literal["power", "bias", "threshold"]
+    instrument: str
+    value: float
+    limits: Limits
+
+    @property
+    def allowed(self) -> bool:
+        return self.value in self.limits
+
+    @property
+    def shown(self) -> str:
+        return format_si(self.value, self.limits.unit)
+
+    @property
+    def range(self) -> str:
+        unit = self.limits.unit
+        return f"{format_si(self.limits.low, unit)} to {format_si(self.limits.high, unit)}"
+
+
 class BringUp(PlanStep):
     """Switch on: home what moves, then thresholds, bias of every channel of a unit, then laser light."""
 
@@ -59,29 +83,30 @@ class BringUp(PlanStep):
     def estimated_s(self) -> float:
         return BRING_UP_S
 
+    def set_points(self, inventory: Inventory) -> Iterator[SetPoint]:
+        """Every set-point of the step whose instrument is known and fits, with its limits."""
+        for name, driver in inventory.drivers.items():
+            if isinstance(driver, Laser) and name in self.power:
+                yield SetPoint("power", name, self.power[name], driver.power_limits)
+            elif isinstance(driver, SinglePhotonDetector) and name in self.bias:
+                yield SetPoint("bias", name, self.bias[name], driver.bias_limits)
+            elif isinstance(driver, TimeTagger) and name in self.threshold:
+                yield SetPoint("threshold", name, self.threshold[name], driver.threshold_limits)
+
     def faults(self, inventory: Inventory) -> Iterator[Fault]:
-        for name, value in self.power.items():
-            if wrong := inventory.wrong_instrument(name, Laser):
-                yield Fault(("power", name), wrong, at_key=True)
-            elif isinstance(driver := inventory.drivers.get(name), Laser):
-                yield from _outside(("power", name), name, value, driver.power_limits)
-        for name, value in self.bias.items():
-            if wrong := inventory.wrong_instrument(name, SinglePhotonDetector):
-                yield Fault(("bias", name), wrong, at_key=True)
-            elif isinstance(driver := inventory.drivers.get(name), SinglePhotonDetector):
-                yield from _outside(("bias", name), name, value, driver.bias_limits)
-        for name, value in self.threshold.items():
-            if wrong := inventory.wrong_instrument(name, TimeTagger):
-                yield Fault(("threshold", name), wrong, at_key=True)
-            elif isinstance(driver := inventory.drivers.get(name), TimeTagger):
-                yield from _outside(("threshold", name), name, value, driver.threshold_limits)
-
-
-def _outside(path: Path, name: str, value: float, limits: Limits) -> Iterator[Fault]:
-    if value not in limits:
-        low, high = format_si(limits.low, limits.unit), format_si(limits.high, limits.unit)
-        found = format_si(value, limits.unit)
-        yield Fault(path, f"{found} is outside the limits of {name}; allowed: {low} to {high}")
+        uses: tuple[tuple[str, Iterable[str], type[Any]], ...] = (
+            ("power", self.power, Laser),
+            ("bias", self.bias, SinglePhotonDetector),
+            ("threshold", self.threshold, TimeTagger),
+        )
+        for quantity, names, capability in uses:
+            for name in names:
+                if wrong := inventory.wrong_instrument(name, capability):
+                    yield Fault((quantity, name), wrong, at_key=True)
+        for point in self.set_points(inventory):
+            if not point.allowed:
+                wrong = f"{point.shown} is outside the limits of {point.instrument}; allowed: {point.range}"
+                yield Fault((point.quantity, point.instrument), wrong)
 
 
 class CalibrateDelays(PlanStep):

@@ -1,0 +1,147 @@
+"""`bellbench check`: what a configuration says and whether it holds together, without opening anything."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from bellbench.exit_codes import ExitCode
+from drivers.catalog import capability_of
+from drivers.units import format_si
+from experiments.config.estimate import estimate, show_duration
+from experiments.config.files import LoadedExperiment, LoadedTestbed, load
+from experiments.config.lightpaths import PHOTONS
+from experiments.config.plan import BringUp
+from experiments.config.problems import ConfigError
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=str))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, problems included.")
+def check(file: str, as_json: bool) -> int:
+    """Check FILE, an experiment or a testbed, with all that it names; opens no instrument.
+
+    Every error is printed with its place as file:line:column, all at once.
+    """
+    try:
+        loaded = load(file)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        problems = [vars(problem) for problem in error.problems]
+        click.echo(json.dumps({"file": file, "ok": False, "problems": problems}, indent=2))
+        return ExitCode.CONFIG
+    facts = {"file": file, "ok": True, "problems": []} | _facts(loaded)
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_summary(facts)))
+    return ExitCode.DONE
+
+
+def _facts(loaded: LoadedExperiment | LoadedTestbed) -> dict[str, Any]:
+    """What there is to say, as JSON has it; SI units, named in the keys."""
+    testbed = loaded.testbed
+    facts: dict[str, Any] = {
+        "testbed": testbed.testbed,
+        "testbed_title": testbed.title,
+        "simulated": testbed.simulated,
+        "nodes": {name: node.title for name, node in testbed.nodes.items()},
+        "instruments": [
+            {
+                "name": name,
+                "node": entry.node,
+                "model": entry.model,
+                "capability": capability_of(type(loaded.inventory.drivers[name])),
+                "address": entry.address,
+            }
+            for name, entry in testbed.instruments.items()
+        ],
+        "light_paths": [
+            {"source": name, "photon": photon, "path": list(getattr(source, photon))}
+            for name, source in testbed.sources.items()
+            for photon in PHOTONS
+        ],
+        "detectors": len(testbed.detectors),
+    }
+    if isinstance(loaded, LoadedTestbed):
+        return facts
+    experiment = loaded.experiment
+    cost = estimate(experiment, testbed)
+    return (
+        {"experiment": experiment.experiment, "title": experiment.title}
+        | facts
+        | {
+            "plan": [vars(step) for step in cost.steps],
+            "set_points": [
+                {
+                    "instrument": point.instrument,
+                    "quantity": point.quantity,
+                    "value": point.value,
+                    "low": point.limits.low,
+                    "high": point.limits.high,
+                    "unit": point.limits.unit,
+                }
+                for step in experiment.plan
+                if isinstance(step, BringUp)
+                for point in step.set_points(loaded.inventory)
+            ],
+            "record": experiment.record.tags,
+            "duration_s": cost.duration_s,
+            "recording_s": cost.recording_s,
+            "click_rates_hz": cost.click_rates_hz,
+            "heralds_hz": cost.heralds_hz,
+            "tag_bytes": cost.tag_bytes,
+        }
+    )
+
+
+def _summary(facts: dict[str, Any]) -> Iterator[str]:
+    if "experiment" in facts:
+        yield f"{facts['experiment']}: {facts['title']}"
+    kind = "simulated" if facts["simulated"] else "real"
+    yield f"testbed {facts['testbed']}, {kind}: {facts['testbed_title']}"
+    yield ""
+    yield "What stands where"
+    for node, title in facts["nodes"].items():
+        yield f"  {node}: {title}"
+        yield from _table(
+            [i["name"], i["model"], i["capability"], i["address"]]
+            for i in facts["instruments"]
+            if i["node"] == node
+        )
+    yield f"Light, to {facts['detectors']} detectors"
+    yield from _table([f"{p['source']} {p['photon']}", " -> ".join(p["path"])] for p in facts["light_paths"])
+    if "experiment" in facts:
+        yield from _plan(facts)
+    yield f"{facts['file']}: no problems found"
+
+
+def _plan(facts: dict[str, Any]) -> Iterator[str]:
+    yield "Set-points, all within limits"
+    yield from _table(
+        [
+            p["instrument"],
+            f"{p['quantity']} {format_si(p['value'], p['unit'])}",
+            f"({format_si(p['low'], p['unit'])} to {format_si(p['high'], p['unit'])})",
+        ]
+        for p in facts["set_points"]
+    )
+    duration, recording = show_duration(facts["duration_s"]), show_duration(facts["recording_s"])
+    yield f"Plan, about {duration}, of which {recording} taking data"
+    yield from _table(
+        [f"{number}.", step["kind"], show_duration(step["duration_s"])]
+        for number, step in enumerate(facts["plan"], 1)
+    )
+    if facts["click_rates_hz"] is None:
+        yield "Rates and disk space: not known before the light is on"
+        return
+    clicks = format_si(sum(facts["click_rates_hz"].values()), "cps", 3)
+    yield f"Expected: {clicks} in all, {facts['heralds_hz']:.3g} heralds/s"
+    yield f"Tags kept ({facts['record']}): up to {facts['tag_bytes'] / 1e6:,.0f} MB"
+
+
+def _table(rows: Any) -> Iterator[str]:
+    """Rows of text in columns, indented."""
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
