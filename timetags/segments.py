@@ -1,0 +1,216 @@
+"""Tag files that survive a crash: a folder of numbered Parquet segments, each written whole or not at all.
+
+A segment is written beside its place, forced to disk and then renamed into it, so 00000001.parquet
+either is complete or does not exist, also after `kill -9` or a power cut (`ecosystem.md` 5.1: an open HDF5 or
+Parquet file is lost). Columns: `t`, int64 ps, delta-encoded (about 2.9 bytes per tag), and `c`, uint8. The
+block's start, end and lost tags are in the file's metadata. `manifest.jsonl` has a line per segment:
+file, rows, first and last time, and the SHA-256 of the file. Any Parquet reader reads a segment.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from timetags.block import TagBlock
+
+_log = logging.getLogger(__name__)
+
+_MANIFEST = "manifest.jsonl"
+_METADATA = b"bellbench.block"
+
+
+class SegmentWriter:
+    """Appends blocks to the segments in `folder`, which is made if needed; earlier segments are kept.
+
+    Blocks are collected and written as one segment when they hold `rows` tags or span `span_ps`, at
+    `flush()` and at `close()` (also as a context manager). So a crash costs at most that much. Not safe
+    for two writers on one folder. An OSError (disk full) comes through unchanged; the segments written before
+    stay readable, and what was collected is kept, so that a later `flush()` can still succeed.
+    """
+
+    def __init__(self, folder: Path, *, rows: int = 4_000_000, span_ps: int = 4 * 10**12) -> None:
+        self._folder, self._rows, self._span = folder, rows, span_ps
+        self._pending: list[TagBlock] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._next = 1 + max((int(path.stem) for path in _segments(folder)), default=0)
+
+    def __enter__(self) -> "SegmentWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, block: TagBlock) -> None:
+        """Take the next block of the stream; perhaps write a segment. ValueError if it starts before the
+        end of the one before."""
+        if self._pending and block.start_ps < self._pending[-1].end_ps:
+            raise ValueError(
+                f"a block from {block.start_ps} ps follows one that ended at {self._pending[-1].end_ps} ps"
+            )
+        self._pending.append(block)
+        if (
+            sum(map(len, self._pending)) >= self._rows
+            or block.end_ps - self._pending[0].start_ps >= self._span
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected as a segment; nothing if nothing was."""
+        if not self._pending:
+            return
+        block = _joined(self._pending)
+        path = self._folder / f"{self._next:08d}.parquet"
+        content = _encode(block)
+        _write_whole(path, content)
+        self._pending = []
+        self._next += 1
+        line = {
+            "file": path.name,
+            "rows": len(block),
+            "first": int(block.times[0]) if len(block) else None,
+            "last": int(block.times[-1]) if len(block) else None,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        _append_line(self._folder / _MANIFEST, json.dumps(line))
+
+    def close(self) -> None:
+        """Write what was collected. The writer can go on after it."""
+        self.flush()
+
+
+def read_segments(folder: Path, on_skip: Callable[[Path, str], None] | None = None) -> Iterator[TagBlock]:
+    """The segments of `folder` in order, one block each.
+
+    A file that is not a whole segment (truncated, altered, or something else) is skipped:
+    `on_skip(path, reason)` is told, or else a warning logged. A segment that a crash left without its line
+    in the manifest is whole and is read. FileNotFoundError if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of tag segments at {folder}")
+    skip = on_skip or (lambda path, reason: _log.warning("skipped %s: %s", path, reason))
+    sums = _manifest_sums(folder / _MANIFEST)
+    for path in sorted(folder.glob("*.parquet*")):
+        if not (path.suffix == ".parquet" and path.stem.isdigit()):
+            skip(path, "not the name of a segment (left by a crash, or foreign)")
+            continue
+        content = path.read_bytes()
+        if path.name in sums and hashlib.sha256(content).hexdigest() != sums[path.name]:
+            skip(path, f"its SHA-256 is not the one in {_MANIFEST}: truncated or altered")
+            continue
+        try:
+            block = _decode(content)
+        except ValueError as error:
+            skip(path, str(error))
+            continue
+        yield block
+
+
+def _segments(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.parquet") if path.stem.isdigit()]
+
+
+def _joined(blocks: list[TagBlock]) -> TagBlock:
+    return TagBlock(
+        np.concatenate([block.times for block in blocks]),
+        np.concatenate([block.channels for block in blocks]),
+        blocks[0].start_ps,
+        blocks[-1].end_ps,
+        sum(block.lost for block in blocks),
+    )
+
+
+def _encode(block: TagBlock) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    about = {"start_ps": block.start_ps, "end_ps": block.end_ps, "lost": block.lost}
+    table = pa.table(
+        {"t": pa.array(block.times, pa.int64()), "c": pa.array(block.channels, pa.uint8())},
+        metadata={_METADATA: json.dumps(about).encode()},
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="none",
+        use_dictionary=["c"],
+        column_encoding={"t": "DELTA_BINARY_PACKED"},
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _decode(content: bytes) -> TagBlock:
+    """The block in a segment's bytes. ValueError says why there is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table: Any = pq.read_table(pa.BufferReader(content))
+        # Copies: pyarrow's arrays are read-only, and kernels would be compiled anew for such.
+        times = np.array(table["t"].cast(pa.int64()).to_numpy(), np.int64)
+        channels = np.array(table["c"].cast(pa.uint8()).to_numpy(), np.uint8)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValueError(f"not a Parquet file of tags: {error}") from error
+    about = (table.schema.metadata or {}).get(_METADATA)
+    if about is not None:
+        known = json.loads(about)
+        return TagBlock(times, channels, known["start_ps"], known["end_ps"], known["lost"])
+    # Written by another program: the tags themselves are all that is known of the range.
+    if len(times) == 0:
+        return TagBlock(times, channels, 0, 0)
+    return TagBlock(times, channels, int(times[0]), int(times[-1]) + 1)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is complete under its name or does not exist, whatever happens."""
+    unfinished = path.with_suffix(".parquet.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)  # gives the space back; a full disk can still do that
+        raise
+    _sync_folder(path.parent)
+
+
+def _append_line(path: Path, line: str) -> None:
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it, the new name may be lost in a power cut although the content is not.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _manifest_sums(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    sums = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            sums[str(entry["file"])] = str(entry["sha256"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the line a crash tore; the segment itself is checked by its reading
+    return sums
