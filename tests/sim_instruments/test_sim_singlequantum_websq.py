@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +32,12 @@ class Client:
     async def message(self) -> bytes:
         return await asyncio.wait_for(self.reader.readuntil(ETB), 5)
 
-    async def told(self) -> tuple[str, object]:
+    async def told(self) -> tuple[str, Any]:
         said = json.loads((await self.message())[:-1])
         assert said.keys() == {"label", "value"}
         return said["label"], said["value"]
 
-    async def value(self, label: str) -> object:
+    async def value(self, label: str) -> Any:
         self.send(json.dumps({"request": label}).encode())
         said, value = await self.told()
         assert said == label
@@ -103,7 +104,7 @@ async def test_the_exchange_of_the_notes_reaches_all_clients() -> None:
 async def test_label_properties() -> None:
     async with Bench() as bench, connected(bench.control) as client:
         client.send(b'{"request": "labelProps", "value": "None"}')
-        properties = {}
+        properties: dict[str, Any] = {}
         while "temperature_long_memory" not in properties:
             label, value = await client.told()
             properties[label] = value
