@@ -11,9 +11,14 @@ def bench_of(testbed: Testbed, seed: int) -> Bench:
     if truth is None:
         raise ValueError(f"testbed {testbed.testbed} has no simulation section")
     placed = [
-        Placed(name, entry.model, entry.settings.model_dump()) for name, entry in testbed.instruments.items()
+        Placed(name, entry.model, entry.settings.model_dump() | _latency(name, truth))
+        for name, entry in testbed.instruments.items()
     ]
     return Bench(layout_of(testbed, truth), placed, seed)
+
+
+def _latency(name: str, truth: Simulation) -> dict[str, float]:
+    return {"start_latency": truth.taggers[name].start_latency} if name in truth.taggers else {}
 
 
 def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
@@ -45,7 +50,7 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
         ),
         detectors=tuple(_detector(name, testbed, truth) for name in testbed.detectors),
         taggers=tuple(
-            light.Tagger(name, tagger.start_latency, tagger.frequency_error, tagger.noise_counts)
+            light.Tagger(name, tagger.frequency_error, tagger.noise_counts)
             for name, tagger in truth.taggers.items()
         ),
         taps=tuple(

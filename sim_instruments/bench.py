@@ -46,7 +46,7 @@ class Placed:
     settings: Mapping[str, float] = field(default_factory=dict)
 
 
-def _laser(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _laser(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.lasers[placed.name] = LaserPort()
     return SimTopticaDlcPro(
         placed.name,
@@ -58,41 +58,34 @@ def _laser(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generato
     )
 
 
-def _nanowires(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _nanowires(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     wires = [NanowirePort() for _ in range(int(placed.settings["channels"]))]
     for channel, port in enumerate(wires, start=1):
         ports.nanowires[placed.name, channel] = port
     return SimSingleQuantumWebSq(placed.name, rng, wires)
 
 
-def _mount(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _mount(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.rotations[placed.name] = RotationPort()
     return SimThorlabsK10cr1(placed.name, rng, port)
 
 
-def _paddles(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _paddles(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.paddles[placed.name] = PaddlesPort()
     return SimThorlabsMpc320(placed.name, rng, port)
 
 
-def _meter(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _meter(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.meters[placed.name] = MeterPort()
     return SimThorlabsPm100d(placed.name, rng, port)
 
 
-def _tagger(placed: Placed, ports: Ports, layout: Layout, rng: np.random.Generator) -> SimInstrument:
+def _tagger(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.taggers[placed.name] = TaggerPort({number: TaggerInput() for number in range(1, 5)})
-    tagger = next(tagger for tagger in layout.taggers if tagger.name == placed.name)
-    return SimIdqId900(
-        placed.name,
-        rng,
-        port,
-        start_latency_s=tagger.start_latency_s,
-        resolution_ps=tagger.resolution_ps,
-    )
+    return SimIdqId900(placed.name, rng, port, start_latency_s=placed.settings["start_latency"])
 
 
-MODELS: dict[str, Callable[[Placed, Ports, Layout, np.random.Generator], SimInstrument]] = {
+MODELS: dict[str, Callable[[Placed, Ports, np.random.Generator], SimInstrument]] = {
     "idq_id900": _tagger,
     "singlequantum_websq": _nanowires,
     "thorlabs_k10cr1": _mount,
@@ -112,7 +105,7 @@ class Bench:
         self.instruments: dict[str, SimInstrument] = {}
         for placed in instruments:
             rng = generator(seed, f"instrument {placed.name}")
-            self.instruments[placed.name] = MODELS[placed.model](placed, self.ports, layout, rng)
+            self.instruments[placed.name] = MODELS[placed.model](placed, self.ports, rng)
         self.light = LightField(layout, self.ports, seed)
         self.addresses: dict[str, str] = {}
         """Where a driver finds each instrument; filled on start."""

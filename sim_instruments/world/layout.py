@@ -106,7 +106,6 @@ class Detector:
 @dataclass(frozen=True)
 class Tagger:
     name: str
-    start_latency_s: float
     frequency_error: float
     noise_counts_hz: float
     """The tagger's own counts per input, with or without a detector."""
