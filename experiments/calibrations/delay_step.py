@@ -1,0 +1,98 @@
+"""`calibrate_delays`: align all taggers and detectors from two seconds of tags.
+
+The analysers stand at 45 deg meanwhile: each spoke detector then shares pairs with every hub detector,
+whichever way the polarization goes, so that all peaks are strong and one fit ties all detectors together.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from drivers.capabilities import RotationMount
+from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
+from experiments.config.experiment import SwappingSettings
+from experiments.config.plan import CalibrateDelays
+from experiments.engine.bench import Bench
+from experiments.engine.events import Happened
+from experiments.engine.motion import turn
+from experiments.engine.outcome import RunError
+from experiments.engine.record import utc_now
+from experiments.engine.step import Context, SetPoint, Step
+from experiments.engine.tags import PS, TAIL_S
+from experiments.measurements.analysers import Setting, linear
+
+DIAGONAL = Setting("delays", (linear(45), linear(45)))
+
+
+class CalibrateDelaysStep(Step[CalibrateDelays]):
+    """`calibrate_delays`."""
+
+    needs_tags = True
+    makes_calibrations = ("delays",)
+
+    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
+        return {mount.name for mount in DIAGONAL.angles(bench, settings)}
+
+    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
+        for mount, angle in DIAGONAL.angles(bench, settings).items():
+            yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
+
+    async def run(self, context: Context) -> None:
+        angles: dict[RotationMount, float] = DIAGONAL.angles(context.bench, context.settings)
+        context.progress("turning wave plates")
+        await turn(angles, context.clock)
+        begin, end = context.tags.window(self.parameters.duration)
+        captures = context.tags.capture(begin, end)
+        await context.let_pass(
+            context.tags.lasts(self.parameters.duration) + TAIL_S, "taking tags for the delays"
+        )
+        await context.tags.captured(end)
+        context.progress("finding the delays")
+        tags = {tagger: capture.tags() for tagger, capture in captures.items()}
+        bench, settings = context.bench, context.settings
+        wires = {name: Wire(bench.tagger_of(name), bench.channel(name)) for name in bench.detectors}
+        spokes = [bench.spoke_detectors(spoke) for spoke in settings.spokes]
+        hub = bench.hub_detectors(settings.bell_state_measurement)
+        search_ps = round(self.parameters.search * PS)
+        try:
+            found = await asyncio.to_thread(calibrate_delays, tags, wires, spokes, hub, search_ps)
+        except CalibrationError as error:
+            raise RunError(str(error)) from error
+        context.calibrations["delays"] = found
+        about = _record(found, context.folder.name, self.parameters.duration)
+        context.folder.write_json("calibrations.json", {"delays": about})
+        # A tagger without a detector of this experiment has no shift of its own; any will do.
+        context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in tags})
+        shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())
+        context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
+
+
+def _record(found: DelayCalibration, run: str, seconds: float) -> dict[str, object]:
+    """The calibration for calibrations.json: each value with its unit, uncertainty, time and run."""
+    coarse = {
+        name: {"value": shift, "unit": "ps", "uncertainty": 0} for name, shift in found.shifts_ps.items()
+    }
+    fine = {
+        name: {"value": delay.value_ps, "unit": "ps", "uncertainty": delay.error_ps}
+        for name, delay in found.fine.items()
+    }
+    peaks = [
+        {
+            "spoke": p.spoke,
+            "hub": p.hub,
+            "value": p.position_ps,
+            "unit": "ps",
+            "uncertainty": p.error_ps,
+            "pairs": p.pairs,
+        }
+        for p in found.peaks
+    ]
+    return {
+        "utc": utc_now(),
+        "run": run,
+        "taken_s": seconds,
+        "convention": "time on the hub's base = tagger time + tagger shift + detector delay",
+        "tagger_shifts": coarse,
+        "detector_delays": fine,
+        "chi2_per_dof": found.chi2_per_dof,
+        "peaks": peaks,
+    }

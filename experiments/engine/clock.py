@@ -1,0 +1,65 @@
+"""The run clock: the only way in which an experiment waits.
+
+On hardware it is the wall clock. On the simulated bench in the same process it is the world's clock:
+`sleep` advances the world, and nothing else does. Hence two rules that make a seeded run repeatable bit
+for bit: only the run's one step task sleeps on it, and for times that do not depend on the wall clock.
+While nobody sleeps the bench's time stands still, yet every instrument still answers.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+from drivers.errors import DeadlineError
+
+
+class RunClock(Protocol):
+    """Seconds since the run began."""
+
+    def now(self) -> float:
+        """Seconds since the run began; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until `now()` has grown by `seconds` (>= 0)."""
+        ...
+
+
+class WallClock:
+    """The run clock of a bench of glass and steel."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def now(self) -> float:
+        return time.monotonic() - self._began
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class GuardedClock:
+    """A run clock that cannot stand still unnoticed: a sleep that takes `grace_s` of wall time longer than
+    it should raises DeadlineError. On the simulated bench a tagger whose tags nobody can read any more
+    holds the world back for ever; this ends the wait."""
+
+    def __init__(self, clock: RunClock, grace_s: float = 120.0) -> None:
+        self._clock, self._grace_s = clock, grace_s
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        limit = seconds + self._grace_s
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await self._clock.sleep(seconds)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise DeadlineError(
+                "run clock",
+                "bench",
+                f"did not advance by {seconds:g} s within {limit:g} s of wall time",
+                "The bench is held back: look for an instrument that has gone silent",
+            ) from None

@@ -1,0 +1,80 @@
+"""A feed: the tag stream of one tagger on its way into a run, still in that tagger's own time.
+
+It guarantees that blocks follow each other without gap (or says so by ProtocolError), renumbers the
+tagger's inputs to the run's channels, counts singles and lost tags, and shows every block to the gates
+that are set on the tagger's own time (captures before the delays are known, raw recording).
+"""
+
+import asyncio
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.capabilities import TimeTagger
+from drivers.errors import ProtocolError
+from experiments.engine.gates import Gate
+from timetags.block import TagBlock
+
+WAITING_BLOCKS = 2
+"""How many blocks may wait for the merge; more hold the tagger's stream back."""
+
+
+class Feed:
+    """One tagger and its detectors. `channel_of` gives for each input number the channel of the run (0 to
+    `channels` - 1) of the detector that feeds it."""
+
+    def __init__(self, tagger: TimeTagger, channel_of: dict[int, int], channels: int) -> None:
+        self.tagger = tagger
+        self.inputs = tuple(sorted(channel_of))
+        self.queue: asyncio.Queue[TagBlock] = asyncio.Queue(WAITING_BLOCKS)
+        self.gates: list[Gate] = []
+        """Stretches of this tagger's own time that somebody wants."""
+        self.reach_ps = 0
+        """How far the stream has come, in the tagger's own time."""
+        self.blocks = 0
+        self.lost = 0
+        self.span_ps = 0
+        """The longest block so far."""
+        self.counts: NDArray[np.int64] = np.zeros(channels, np.int64)
+        """Singles per channel since the start."""
+        self.rates_hz: NDArray[np.float64] = np.zeros(channels)
+        """Singles per channel and second over the last block."""
+        self._channel_of = np.zeros(256, np.uint8)
+        self._wired = np.zeros(256, np.bool_)
+        for input_, channel in channel_of.items():
+            self._channel_of[input_] = channel
+            self._wired[input_] = True
+
+    @property
+    def name(self) -> str:
+        return self.tagger.name
+
+    def take_in(self, block: TagBlock, gates: tuple[Gate, ...] = ()) -> TagBlock:
+        """Count and renumber the next block, and show it to these gates. Runs in a worker thread.
+
+        Raises ProtocolError when the block does not begin where the last one ended.
+        """
+        if self.blocks and block.start_ps != self.reach_ps:
+            raise ProtocolError(
+                self.name,
+                str(self.tagger.address),
+                f"the tag stream jumps from {self.reach_ps} ps to {block.start_ps} ps",
+                "Tags are missing or doubled; run again, and look at the tagger's stream",
+            )
+        times, inputs = block.times, block.channels
+        if not self._wired[inputs].all():
+            # An input that no detector feeds was recorded; its clicks belong to nobody.
+            keep = self._wired[inputs]
+            times, inputs = times[keep], inputs[keep]
+        block = TagBlock(times, self._channel_of[inputs], block.start_ps, block.end_ps, block.lost)
+        self.blocks += 1
+        self.reach_ps = block.end_ps
+        self.span_ps = max(self.span_ps, block.end_ps - block.start_ps)
+        self.lost += block.lost
+        counts = np.bincount(block.channels, minlength=len(self.counts))
+        self.counts += counts
+        if block.end_ps > block.start_ps:
+            self.rates_hz = counts / ((block.end_ps - block.start_ps) * 1e-12)
+        for gate in gates:
+            gate.offer(block)
+        return block

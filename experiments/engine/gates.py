@@ -1,0 +1,93 @@
+"""Gates: which stretch of a tag stream goes to which analysis, decided by the tags' own time.
+
+A tag counts when `begin_ps <= t < end_ps`, whenever and in whatever pieces it arrives: the same stream
+cut into other blocks gives the same pieces in sum.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from timetags.block import Channels, TagBlock, Times
+
+
+class Sink(Protocol):
+    """Takes a stream piece by piece, in order, without gap or overlap. Called in a worker thread."""
+
+    def add(self, block: TagBlock) -> None:
+        """Take the next piece."""
+        ...
+
+    def finish(self) -> None:
+        """Everything has come. Called once, and before a later gate sees tags of its own."""
+        ...
+
+
+def cut(block: TagBlock, begin_ps: int, end_ps: int) -> TagBlock:
+    """The part of a block with `begin_ps <= t < end_ps`, as views. What the instrument lost is not known to
+    lie inside, so `lost` is 0."""
+    begin_ps, end_ps = max(block.start_ps, begin_ps), min(block.end_ps, end_ps)
+    i, j = np.searchsorted(block.times, (begin_ps, end_ps))
+    return TagBlock(block.times[i:j], block.channels[i:j], begin_ps, max(begin_ps, end_ps))
+
+
+class Gate:
+    """Passes the tags of one stretch of a stream on to its sinks."""
+
+    def __init__(self, begin_ps: int, end_ps: int, *sinks: Sink) -> None:
+        self.begin_ps, self.end_ps, self._sinks = begin_ps, end_ps, sinks
+        self._finished = False
+
+    def offer(self, block: TagBlock) -> None:
+        """Show the next block of the stream; what lies in the gate goes to the sinks."""
+        if block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
+            return
+        piece = cut(block, self.begin_ps, self.end_ps)
+        for sink in self._sinks:
+            sink.add(piece)
+        if block.end_ps >= self.end_ps:
+            self.finish()
+
+    def finish(self) -> None:
+        """Tell the sinks that everything has come, unless they know; also when the stream ends early."""
+        if not self._finished:
+            self._finished = True
+            for sink in self._sinks:
+                sink.finish()
+
+
+class Capture:
+    """A sink that keeps everything, for looking at a short stretch as a whole."""
+
+    def __init__(self) -> None:
+        self._pieces: list[TagBlock] = []
+
+    def add(self, block: TagBlock) -> None:
+        self._pieces.append(TagBlock(block.times.copy(), block.channels.copy(), block.start_ps, block.end_ps))
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+    def tags(self) -> tuple[Times, Channels]:
+        """All tags so far: times in int64 ps, sorted, and uint8 channels."""
+        if not self._pieces:
+            return np.empty(0, np.int64), np.empty(0, np.uint8)
+        return (
+            np.concatenate([p.times for p in self._pieces]),
+            np.concatenate([p.channels for p in self._pieces]),
+        )
+
+
+class Singles:
+    """A sink that counts the tags of each channel and the time in which they came."""
+
+    def __init__(self, channels: int) -> None:
+        self.counts = np.zeros(channels, np.int64)
+        self.live_ps = 0
+
+    def add(self, block: TagBlock) -> None:
+        self.counts += np.bincount(block.channels, minlength=len(self.counts))
+        self.live_ps += block.end_ps - block.start_ps
+
+    def finish(self) -> None:
+        """Nothing is held back."""

@@ -1,0 +1,108 @@
+"""How a run ends: its states, its exit codes, and which failure leads to which."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from drivers.errors import InstrumentError
+
+
+class State(StrEnum):
+    """Where a run is. The last three are final."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+class Exit(IntEnum):
+    """The exit code of the command line for a run that ended so (the same numbers as in
+    `bellbench.exit_codes`)."""
+
+    DONE = 0
+    FAILED = 1
+    INSTRUMENT = 3
+    """An instrument refused, went silent, or could not be reached."""
+    NOT_SAFE = 4
+    """The safe state of an instrument could not be verified; it outranks every other code."""
+    OUTSIDE_ACCEPTANCE = 5
+    """The run completed, but a figure lies outside what the experiment accepts."""
+    STORAGE = 6
+    """The disk is full or cannot be written."""
+    ABORTED = 130
+
+
+class RunError(Exception):
+    """The run cannot go on; the message says why and what to do."""
+
+
+class StorageError(RunError):
+    """The run folder cannot be written."""
+
+    @classmethod
+    def from_os(cls, doing: str, error: OSError) -> "StorageError":
+        """What an OSError while `doing` something means for the run, with the remedy."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cls(
+                f"no space left on the disk {doing}. What was written before can be read. Free some space or "
+                "choose another disk with --runs, then run again"
+            )
+        return cls(
+            f"failed {doing}: {error}. Check that the runs folder exists and is yours to write, or "
+            "choose another with --runs"
+        )
+
+    @classmethod
+    @contextmanager
+    def when(cls, what: str) -> Iterator[None]:
+        """Turn an OSError while `what` is written into a StorageError."""
+        try:
+            yield
+        except OSError as error:
+            raise cls.from_os(f"writing {what}", error) from error
+
+
+class OpenError(RunError):
+    """Instruments could not be made ready; one message names all of them."""
+
+    def __init__(self, heading: str, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(f"{heading}:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """State and exit code in which a failure leaves a run, and what to tell."""
+
+    state: State
+    exit: Exit
+    message: str = ""
+
+
+def ending_of(failure: BaseException) -> Ending:
+    """The ending that a failure means. In a group of failures storage counts first (it is the cause of
+    the others), then the first of the group."""
+    causes = _flatten(failure)
+    for cause in causes:
+        if isinstance(cause, StorageError):
+            return Ending(State.FAILED, Exit.STORAGE, str(cause))
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Ending(
+                State.FAILED, Exit.STORAGE, str(StorageError.from_os("writing the run folder", cause))
+            )
+    message = "\n".join(dict.fromkeys(str(c) or type(c).__name__ for c in causes))
+    if any(isinstance(c, InstrumentError | OpenError) for c in causes):
+        return Ending(State.FAILED, Exit.INSTRUMENT, message)
+    if isinstance(causes[0], RunError):
+        return Ending(State.FAILED, Exit.FAILED, message)
+    return Ending(State.FAILED, Exit.FAILED, f"{type(causes[0]).__name__}: {message}")
+
+
+def _flatten(failure: BaseException) -> list[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        return [cause for part in failure.exceptions for cause in _flatten(part)]
+    return [failure]

@@ -1,0 +1,92 @@
+"""Preflight: everything that can be known before something moves, all problems named at once."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from drivers.capabilities import Identity, Instrument
+from drivers.errors import InstrumentError
+from experiments.config.experiment import Record, SwappingSettings
+from experiments.engine.bench import Bench
+from experiments.engine.outcome import OpenError, RunError, StorageError
+from experiments.engine.step import Step
+
+ROOM_BYTES = 200_000_000
+"""Free disk space that any run wants: journal, results, tags around heralds."""
+RAW_BYTES_PER_S = 60_000_000
+"""For raw tags: 20 million per second at 2.9 bytes each (`timetags.md`), more than any testbed here makes."""
+
+
+async def open_all(instruments: Sequence[Instrument]) -> tuple[list[Instrument], OpenError | None]:
+    """Open all instruments at once. Returns those that are open, and one error that names all others."""
+    results = await asyncio.gather(*(i.open() for i in instruments), return_exceptions=True)
+    problems = _problems(instruments, results)
+    opened = [i for i, result in zip(instruments, results, strict=True) if result is None]
+    heading = f"{len(problems)} of {len(instruments)} instruments could not be opened"
+    return opened, OpenError(heading, problems) if problems else None
+
+
+async def identify(instruments: Sequence[Instrument]) -> dict[str, Identity]:
+    """Ask every instrument who it is. OpenError names all that did not say."""
+    results = await asyncio.gather(*(i.identity() for i in instruments), return_exceptions=True)
+    if problems := _problems(instruments, results):
+        raise OpenError(f"{len(problems)} instruments did not say who they are", problems)
+    return {i.name: r for i, r in zip(instruments, results, strict=True) if isinstance(r, Identity)}
+
+
+def check(
+    bench: Bench, settings: SwappingSettings, steps: Sequence[Step[Any]], record: Record, runs: Path
+) -> None:
+    """Set-points against limits, the order of the plan, room on the disk. Raises RunError with everything
+    that is wrong, or StorageError when only room is missing."""
+    problems = [*_set_points(bench, settings, steps), *_order(steps)]
+    if len(bench.detectors) > 256:
+        problems.append(f"{len(bench.detectors)} detectors; tags have room for 256 channels")
+    if problems:
+        raise RunError("the plan cannot be carried out:\n" + "\n".join(f"  - {p}" for p in problems))
+    recording_s = sum(step.parameters.recording_s for step in steps)
+    raw_s = recording_s if record.tags == "raw" else record.raw
+    needed = ROOM_BYTES + round(RAW_BYTES_PER_S * raw_s)
+    with StorageError.when(f"a run folder in {runs}"):
+        free = shutil.disk_usage(runs).free
+    if free < needed:
+        raise StorageError(
+            f"{free / 1e9:.1f} GB free in {runs}, this run may need {needed / 1e9:.1f} GB. Free some space, "
+            "choose another disk with --runs, or record fewer tags"
+        )
+
+
+def _set_points(bench: Bench, settings: SwappingSettings, steps: Sequence[Step[Any]]) -> list[str]:
+    problems = []
+    for step in steps:
+        for name, what, value, limits in step.set_points(bench, settings):
+            if value not in limits:
+                problems.append(f"{step.kind}: {what} of {name} would be {value:g}, outside {limits}")
+    return problems
+
+
+def _order(steps: Sequence[Step[Any]]) -> list[str]:
+    problems: list[str] = []
+    made: set[str] = set()
+    for step in steps:
+        problems += [
+            f"{step.kind} needs the calibration of {what}, which no earlier step of the plan makes"
+            for what in step.needs_calibrations
+            if what not in made
+        ]
+        made.update(step.makes_calibrations)
+    return problems
+
+
+def _problems(instruments: Sequence[Instrument], results: Sequence[object]) -> list[str]:
+    problems = []
+    for instrument, result in zip(instruments, results, strict=True):
+        if isinstance(result, InstrumentError):
+            problems.append(str(result))
+        elif isinstance(result, Exception):
+            problems.append(f"{instrument.name} ({instrument.address}): {type(result).__name__}: {result}")
+        elif isinstance(result, BaseException):
+            raise result
+    return problems

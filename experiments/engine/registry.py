@@ -1,0 +1,21 @@
+"""Every kind of step that a plan can have, with the class that does it."""
+
+from typing import Any
+
+from experiments.calibrations.delay_step import CalibrateDelaysStep
+from experiments.config.plan import PlanStep
+from experiments.engine.bring_up import BringUpStep, WaitStep
+from experiments.engine.step import Step
+from experiments.measurements.swapping import MeasureSwappingStep
+
+STEPS: dict[str, type[Step[Any]]] = {
+    "bring_up": BringUpStep,
+    "calibrate_delays": CalibrateDelaysStep,
+    "measure_swapping": MeasureSwappingStep,
+    "wait": WaitStep,
+}
+
+
+def make_step(parameters: PlanStep) -> Step[Any]:
+    """The step that does what one item of the plan asks for."""
+    return STEPS[parameters.kind](parameters)

@@ -1,0 +1,324 @@
+"""A run: one execution of an experiment, from opening the instruments to the safe state.
+
+    preparing -> running -> completed | aborted | failed
+
+It guarantees that every way out (done, an error, a cancellation from outside such as Ctrl-C) leads through
+the safe state, that the folder says how it ended and why, and that a failure of one part stops the others
+at once. A second cancellation does not skip any of that.
+"""
+
+# Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
+# mypy: disable-error-code="type-abstract"
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from drivers.capabilities import Instrument, TimeTagger
+from experiments.config.files import LoadedExperiment
+from experiments.engine.bench import Bench
+from experiments.engine.clock import GuardedClock, RunClock
+from experiments.engine.environment import environment
+from experiments.engine.events import (
+    Finished,
+    Happened,
+    Observers,
+    Progress,
+    RunEvent,
+    RunObserver,
+    StateChanged,
+    StepBegan,
+    StepEnded,
+)
+from experiments.engine.feed import Feed
+from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of
+from experiments.engine.preflight import check, identify, open_all
+from experiments.engine.record import RunFolder, utc_now
+from experiments.engine.registry import make_step
+from experiments.engine.safe_state import SafeOutcome, make_safe, uninterrupted
+from experiments.engine.step import Context, Step, StepClock
+from experiments.engine.tag_files import TagFiles
+from experiments.engine.tags import TagCollector
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run went. `folder` is None when not even that could be made."""
+
+    folder: Path | None
+    ending: Ending
+    results: Mapping[str, object] | None = None
+    safe: tuple[SafeOutcome, ...] = ()
+
+
+async def execute(
+    loaded: LoadedExperiment,
+    instruments: Mapping[str, Instrument],
+    clock: RunClock,
+    *,
+    runs: Path,
+    seed: int,
+    observers: Iterable[RunObserver] = (),
+) -> RunReport:
+    """Carry out an experiment on these instruments (unopened, one for each name of the testbed).
+
+    Returns how it ended; raises nothing but errors of our own making. Cancelling the task aborts the run.
+    """
+    try:
+        folder = RunFolder.create(runs, loaded.experiment.experiment)
+    except StorageError as error:
+        return RunReport(None, ending_of(error))
+    run = Run(loaded, instruments, GuardedClock(clock), folder, seed, observers)
+    try:
+        await run.prepare()
+        await run.carry_out()
+        ending = Ending(State.COMPLETED, Exit.DONE)
+    except BaseException as failure:
+        # Also KeyboardInterrupt and SystemExit: whatever it is, the instruments come first.
+        ending = run.ending_for(failure)
+        _forget_cancellation()
+    return await uninterrupted(run.end(ending))
+
+
+class Run:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        loaded: LoadedExperiment,
+        instruments: Mapping[str, Instrument],
+        clock: RunClock,
+        folder: RunFolder,
+        seed: int,
+        observers: Iterable[RunObserver],
+    ) -> None:
+        self.loaded, self.clock, self.folder, self.seed = loaded, clock, folder, seed
+        self.experiment = loaded.experiment
+        self.bench = Bench(loaded.testbed, instruments)
+        self.steps = [make_step(parameters) for parameters in self.experiment.plan]
+        self._observers = Observers(observers, self._observer_failed)
+        self._state = State.PREPARING
+        self._began_utc = utc_now()
+        self._open: list[Instrument] = []
+        self._collecting = False
+        self._step: Step[Any] | None = None
+        self._step_began = 0.0
+        self._left_after_step = 0.0
+        self._feeds = [
+            Feed(tagger, inputs, len(self.bench.detectors))
+            for tagger in self.bench.all_of(TimeTagger)
+            if (inputs := self.bench.inputs(tagger.name))
+        ]
+        self.context = Context(
+            bench=self.bench,
+            experiment=self.experiment,
+            clock=clock,
+            seed=seed,
+            folder=folder,
+            tags=TagCollector(self._feeds, self._hub_tagger(), clock, self._tags_lost),
+            tag_files=TagFiles(folder.path / "tags", self.experiment.record),
+            announce=self.announce,
+            progress=self._progress,
+            store_results=self._store_results,
+        )
+
+    # The three acts.
+
+    async def prepare(self) -> None:
+        """Write down what will be run, open the instruments, check everything that can be checked."""
+        self._write_state()
+        self._write_configuration()
+        self.folder.write_json("env.json", await asyncio.to_thread(environment, self.seed))
+        self._enter(State.PREPARING)
+        self._open, problem = await open_all(list(self.bench.instruments.values()))
+        if problem:
+            raise problem
+        for name, identity in (await identify(self._open)).items():
+            what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
+            self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
+        check(self.bench, self.experiment.settings, self.steps, self.experiment.record, self.folder.path)
+
+    async def carry_out(self) -> None:
+        """Do the steps, one after another, while tags are collected beside them."""
+        self._enter(State.RUNNING)
+        async with asyncio.TaskGroup() as beside:
+            for number, step in enumerate(self.steps, 1):
+                if step.needs_tags and not self._collecting:
+                    await self._start_collecting(beside)
+                await self._do(step, number)
+            if self._collecting:
+                await self.context.tags.stop()
+
+    async def end(self, ending: Ending) -> RunReport:
+        """Make everything safe, close, and write the last words. Must not be interrupted."""
+        order = [
+            name for name in self.loaded.testbed.safe_order if self.bench.instruments[name] in self._open
+        ]
+        first = [self.bench.instruments[name] for name in order]
+        rest = [i for i in self._open if i not in first]
+        safe = await make_safe(first, rest)
+        await asyncio.gather(*(i.close() for i in self.bench.instruments.values()), return_exceptions=True)
+        if unsafe := [f"{outcome.name}: {outcome.problem}" for outcome in safe if not outcome.verified]:
+            text = "\n".join(["NOT VERIFIED SAFE, go and look:", *unsafe])
+            ending = Ending(ending.state, Exit.NOT_SAFE, f"{ending.message}\n{text}".strip())
+        ending, results = await asyncio.to_thread(self._last_words, ending, safe)
+        self._observers.notify(StateChanged(self.folder.name, ending.state, ending.message))
+        self._observers.notify(Finished(self.folder.name, ending, results))
+        return RunReport(self.folder.path, ending, results, tuple(safe))
+
+    def ending_for(self, failure: BaseException) -> Ending:
+        """The ending that a failure means; a cancellation from outside is an abort, whatever it broke."""
+        task = asyncio.current_task()
+        asked_to_stop = isinstance(failure, asyncio.CancelledError | KeyboardInterrupt)
+        if asked_to_stop or (task is not None and task.cancelling()):
+            doing = f" in step {self._step.kind}" if self._step else ""
+            return Ending(State.ABORTED, Exit.ABORTED, f"aborted{doing}")
+        return ending_of(failure)
+
+    # What steps and tasks tell.
+
+    def announce(self, event: RunEvent) -> None:
+        """Journal what belongs there, then tell the observers."""
+        match event:
+            case StateChanged():
+                self._journal("state", {"state": event.state, "message": event.message})
+            case StepBegan() | StepEnded():
+                name = "step began" if isinstance(event, StepBegan) else "step ended"
+                self._journal(name, asdict(event))
+            case Happened():
+                self._journal(event.event, {"message": event.message, **event.details})
+            case _:
+                pass
+        self._observers.notify(event)
+
+    def _journal(self, event: str, details: Mapping[str, object]) -> None:
+        self.folder.journal(self.clock.now(), event, details)
+
+    def _progress(self, doing: str) -> None:
+        now = self.clock.now()
+        left = self._left_after_step
+        if self._step:
+            left += max(0.0, self._step.parameters.estimated_s - (now - self._step_began))
+        self._observers.notify(Progress(doing, now, left))
+
+    def _tags_lost(self, tagger: str, tags: int) -> None:
+        message = f"{tagger} dropped {tags} tags"
+        self.announce(Happened("tags lost", message, {"instrument": tagger, "tags": tags}))
+
+    def _observer_failed(self, observer: RunObserver, error: Exception) -> None:
+        message = (
+            f"{type(observer).__name__} failed and is not told any more: {type(error).__name__}: {error}"
+        )
+        self._journal("observer failed", {"message": message})
+
+    # Steps.
+
+    async def _do(self, step: Step[Any], number: int) -> None:
+        self._step, self._step_began = step, self.clock.now()
+        self._left_after_step = sum(s.parameters.estimated_s for s in self.steps[number:])
+        count, estimated_s = len(self.steps), step.parameters.estimated_s
+        self.announce(StepBegan(number, count, step.kind, estimated_s))
+        self._progress(step.kind)
+        self.context.clock = StepClock(self.clock, step.kind, step.deadline_s)
+        await step.run(self.context)
+        self.announce(StepEnded(number, count, step.kind, self.clock.now() - self._step_began))
+
+    async def _start_collecting(self, beside: asyncio.TaskGroup) -> None:
+        self.context.tag_files.keep_raw(self._feeds)
+        await self.context.tags.start()
+        self._collecting = True
+        beside.create_task(self.context.tags.run(), name="collect tags")
+        self.announce(Happened("recording", f"{len(self._feeds)} taggers are recording"))
+
+    def _hub_tagger(self) -> str:
+        hub = self.experiment.settings.bell_state_measurement
+        return self.bench.tagger_of(self.bench.hub_detectors(hub)[0])
+
+    # Records.
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self._write_state()
+        self.announce(StateChanged(self.folder.name, state))
+
+    def _write_state(self) -> None:
+        self.folder.write_json("run.json", self._about())
+
+    def _about(self) -> dict[str, object]:
+        return {
+            "run": self.folder.name,
+            "experiment": self.experiment.experiment,
+            "title": self.experiment.title,
+            "testbed": self.loaded.testbed.testbed,
+            "bellbench": version("bellbench"),
+            "seed": self.seed,
+            "state": self._state,
+            "began_utc": self._began_utc,
+        }
+
+    def _write_configuration(self) -> None:
+        resolved = yaml.safe_dump(dict(self.loaded.resolved), sort_keys=False, allow_unicode=True)
+        self.folder.write_text("config.resolved.yaml", resolved)
+        for source, text in self.loaded.sources.items():
+            self.folder.write_text(f"config.source/{Path(source).name}", text)
+
+    def _results(self, complete: bool) -> dict[str, object] | None:
+        if not self.context.tally:
+            return None
+        published = {name: p.model_dump(exclude_none=True) for name, p in self.experiment.published.items()}
+        return {
+            "experiment": self.experiment.experiment,
+            "seed": self.seed,
+            "complete": complete,
+            **self.context.tally.results(self.bench.detectors),
+            "published": published,
+        }
+
+    def _store_results(self) -> None:
+        self.folder.write_json("results.json", self._results(complete=False))
+
+    def _last_words(self, ending: Ending, safe: list[SafeOutcome]) -> tuple[Ending, dict[str, object] | None]:
+        """Everything that is still to be written, as far as the disk lets us. In a worker thread."""
+        results = self._results(complete=ending.state is State.COMPLETED)
+        try:
+            self.context.tag_files.close(self._feeds)
+            if results is not None:
+                self.folder.write_json("results.json", results)
+            self._journal("state", {"state": ending.state, "message": ending.message})
+        except StorageError as error:
+            ending = _storage_failed(ending, error)
+        about = {
+            **self._about(),
+            "state": ending.state,
+            "exit_code": int(ending.exit),
+            "message": ending.message,
+            "ended_utc": utc_now(),
+            "run_time_s": self.clock.now(),
+            "safe_state": [asdict(outcome) for outcome in safe],
+            "tags_lost": self.context.tags.lost(),
+        }
+        try:
+            self.folder.last_words(about)
+        except StorageError as error:
+            ending = _storage_failed(ending, error)
+        self.folder.close()
+        return ending, results
+
+
+def _forget_cancellation() -> None:
+    """The cancellation is answered: the run ends for it. What is left to do must not be cancelled by it."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _storage_failed(ending: Ending, error: StorageError) -> Ending:
+    """The ending when even the last words could not be written; an unverified safe state stays foremost."""
+    exit_code = Exit.NOT_SAFE if ending.exit is Exit.NOT_SAFE else Exit.STORAGE
+    message = ending.message if str(error) in ending.message else f"{ending.message}\n{error}".strip()
+    return Ending(State.FAILED, exit_code, message)

@@ -1,0 +1,130 @@
+"""What a step is, and what it gets from the run: the bench, the clock, the tags, the record.
+
+A step is one class with the parameters model of its kind (`experiments.config.plan`). It states what it
+needs, which instruments it may change, which set-points it will use and how long it may take; the run
+checks all that before anything is moved.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from drivers.capabilities import Limits
+from drivers.errors import DeadlineError
+from experiments.calibrations.delays import DelayCalibration
+from experiments.config.experiment import Experiment, SwappingSettings
+from experiments.config.plan import PlanStep
+from experiments.engine.bench import Bench
+from experiments.engine.clock import RunClock
+from experiments.engine.events import Rates, RunEvent
+from experiments.engine.record import RunFolder
+from experiments.engine.tag_files import TagFiles
+from experiments.engine.tags import TagCollector
+from experiments.measurements.tally import Tally
+
+P = TypeVar("P", bound=PlanStep)
+TICK_S = 1.0
+"""How often a run shows what it sees, in seconds of run clock."""
+
+
+class SetPoint(NamedTuple):
+    """A value that a step will set on an instrument, with the limits it must keep."""
+
+    instrument: str
+    what: str
+    value: float
+    limits: Limits
+
+
+class StepClock:
+    """The run clock within one step: refuses to sleep past the step's deadline, by DeadlineError."""
+
+    def __init__(self, clock: RunClock, kind: str, deadline_s: float) -> None:
+        self._clock, self._kind, self._deadline_s = clock, kind, deadline_s
+        self._end = clock.now() + deadline_s
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        if self._clock.now() + seconds > self._end:
+            raise DeadlineError(
+                f"step {self._kind}",
+                "plan",
+                f"not done within {self._deadline_s:g} s of run time",
+                "See in journal.jsonl what it was waiting for",
+            )
+        await self._clock.sleep(seconds)
+
+
+@dataclass
+class Context:
+    """What a step may use. Only the step itself sleeps on `clock`."""
+
+    bench: Bench
+    experiment: Experiment
+    clock: RunClock
+    seed: int
+    folder: RunFolder
+    tags: TagCollector
+    """Collecting, when the step needs tags."""
+    tag_files: TagFiles
+    announce: Callable[[RunEvent], None]
+    progress: Callable[[str], None]
+    """Tell observers what the step does now; the run adds how long it will take."""
+    store_results: Callable[[], None]
+    """Write results.json from the tally as it is."""
+    calibrations: dict[str, DelayCalibration] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def settings(self) -> SwappingSettings:
+        return self.experiment.settings
+
+    async def let_pass(self, seconds: float, doing: str, show: Callable[[], None] | None = None) -> None:
+        """Sleep on the run clock, and every `TICK_S` tell how far the run is and what the detectors see."""
+        while seconds > 0:
+            nap = min(TICK_S, seconds)
+            await self.clock.sleep(nap)
+            seconds -= nap
+            self.progress(doing)
+            rates = self.tags.rates_hz().tolist()
+            self.announce(Rates(dict(zip(self.bench.detectors, rates, strict=True))))
+            if show:
+                show()
+
+
+class Step(ABC, Generic[P]):
+    """One item of a plan."""
+
+    needs_tags: ClassVar[bool] = False
+    """Whether taggers must record while it runs."""
+    needs_calibrations: ClassVar[tuple[str, ...]] = ()
+    """Calibrations that an earlier step of the plan must have made."""
+    makes_calibrations: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, parameters: P) -> None:
+        self.parameters = parameters
+
+    @property
+    def kind(self) -> str:
+        return self.parameters.kind
+
+    @property
+    def deadline_s(self) -> float:
+        """How long it may take, in seconds of run clock: three times the estimate and two minutes."""
+        return 3 * self.parameters.estimated_s + 120.0
+
+    @abstractmethod
+    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
+        """The instruments that it may change."""
+
+    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
+        """Every value that it will set, for checking before anything moves."""
+        del bench, settings
+        yield from ()
+
+    @abstractmethod
+    async def run(self, context: Context) -> None:
+        """Do it. Raises what went wrong; must leave nothing running when cancelled."""

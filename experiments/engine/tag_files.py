@@ -1,0 +1,121 @@
+"""Which tags a run keeps, and in which files: those around heralds, the first seconds raw, or all raw.
+
+Segments are cut on a grid of time, so that the files are the same bytes for the same tags, in whatever
+blocks these came. A disk that is full raises StorageError; segments written before stay readable.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from experiments.calibrations.delays import DelayCalibration
+from experiments.config.experiment import Record, SwappingSettings
+from experiments.engine.bench import Bench
+from experiments.engine.feed import Feed
+from experiments.engine.gates import Gate, Sink, cut
+from experiments.engine.outcome import StorageError
+from experiments.engine.tags import PS
+from timetags.block import TagBlock
+from timetags.segments import SegmentWriter
+
+RAW_GRID_PS = 10**12
+HERALD_GRID_PS = 60 * 10**12
+"""Span of a segment: what a crash costs at most, and what is held in memory until then."""
+_FOR_EVER_PS = 2**62
+_ANY_ROWS = 2**62
+
+
+class TagFiles:
+    """The tag files of one run, in `folder`."""
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        self._folder, self._record = folder, record
+
+    def keep_raw(self, feeds: Iterable[Feed]) -> None:
+        """Set up raw recording of each tagger, in its own time, from the start of its recording on."""
+        seconds = self._record.raw
+        end = _FOR_EVER_PS if self._record.tags == "raw" else round(seconds * PS)
+        for feed in feeds:
+            if end > 0:
+                sink = SegmentSink(self._folder / "raw" / feed.name, RAW_GRID_PS)
+                feed.gates.append(Gate(0, end, sink))
+
+    def around_heralds(
+        self, bench: Bench, settings: SwappingSettings, delays: DelayCalibration
+    ) -> list[Sink]:
+        """The sinks for one dwell: one that keeps the tags around heralds, or none."""
+        if self._record.tags != "heralds":
+            return []
+        return [
+            HeraldSink(self._folder / "heralds", bench, settings, delays, round(self._record.around * PS))
+        ]
+
+    def close(self, feeds: Iterable[Feed]) -> None:
+        """Write what raw recordings that go on for ever still hold."""
+        for feed in feeds:
+            for gate in feed.gates:
+                gate.finish()
+            feed.gates = []
+
+
+class SegmentSink:
+    """Writes a stream into segments that begin at whole multiples of `grid_ps`."""
+
+    def __init__(self, folder: Path, grid_ps: int) -> None:
+        self._what = f"tags to {folder}"
+        self._grid_ps = grid_ps
+        with StorageError.when(self._what):
+            self._writer = SegmentWriter(folder, rows=_ANY_ROWS, span_ps=_FOR_EVER_PS)
+
+    def add(self, block: TagBlock) -> None:
+        for piece in _on_grid(block, self._grid_ps):
+            with StorageError.when(self._what):
+                self._writer.append(piece)
+                if piece.end_ps % self._grid_ps == 0:
+                    self._writer.flush()
+
+    def finish(self) -> None:
+        with StorageError.when(self._what):
+            self._writer.flush()
+
+
+class HeraldSink:
+    """Keeps the tags around heralds, on the hub's time base with the coarse shifts alone; the fine delays are
+    in calibrations.json."""
+
+    def __init__(
+        self, folder: Path, bench: Bench, settings: SwappingSettings, delays: DelayCalibration, around_ps: int
+    ) -> None:
+        from timetags.around import TagsAroundHeralds
+
+        self._selection = TagsAroundHeralds(
+            [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)],
+            {bench.channel(name): delay for name, delay in delays.delays_ps().items()},
+            bsm_window_ps=round(settings.bsm_window * PS),
+            around_ps=around_ps,
+        )
+        self._segments = SegmentSink(folder, HERALD_GRID_PS)
+        self._kept_ps: int | None = None
+        self._end_ps = 0
+
+    def add(self, block: TagBlock) -> None:
+        if self._kept_ps is None:
+            self._kept_ps = block.start_ps
+        times, channels = self._selection.add(block.times, block.channels, block.end_ps)
+        self._end_ps = block.end_ps
+        decided = max(self._kept_ps, self._selection.decided_until_ps)
+        self._segments.add(TagBlock(times, channels, self._kept_ps, decided))
+        self._kept_ps = decided
+
+    def finish(self) -> None:
+        times, channels = self._selection.finish()
+        if self._kept_ps is not None:
+            self._segments.add(TagBlock(times, channels, self._kept_ps, self._end_ps))
+        self._segments.finish()
+
+
+def _on_grid(block: TagBlock, grid_ps: int) -> Iterator[TagBlock]:
+    begin = block.start_ps
+    while begin < block.end_ps:
+        end = min(block.end_ps, (begin // grid_ps + 1) * grid_ps)
+        yield cut(block, begin, end)
+        begin = end

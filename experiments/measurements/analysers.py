@@ -1,0 +1,56 @@
+"""Which way to turn the wave plates of a polarization analyser for which measurement.
+
+An analyser is a quarter-wave plate (QWP), a half-wave plate (HWP) and a polarizing beam splitter, in beam
+order; its output H clicks for the polarization named here, V for the orthogonal one. Angles are those of
+the plates' fast axes from H, in radians.
+"""
+
+# Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
+# mypy: disable-error-code="type-abstract"
+
+from dataclasses import dataclass
+from math import pi
+
+from drivers.capabilities import RotationMount
+from experiments.config.experiment import SwappingSettings
+from experiments.engine.bench import Bench
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A projective measurement of polarization: its name and the wave-plate angles that make it."""
+
+    name: str
+    qwp_rad: float
+    hwp_rad: float
+
+
+def linear(angle_deg: float) -> Analysis:
+    """Linear polarization at `angle_deg` from H: QWP along the polarization, which leaves it linear, then
+    the HWP at half the angle turns it to H (`physics.md` 3, pitfall 3: QWP first)."""
+    angle = angle_deg * pi / 180
+    return Analysis(f"{angle_deg:g} deg", qwp_rad=angle, hwp_rad=angle / 2)
+
+
+def circular() -> Analysis:
+    """Circular polarization: the QWP at 45 deg turns the two circular ones into H and V, the HWP at 0 leaves
+    them. Which handedness goes to H depends on sign conventions; it is the same for both analysers, so the
+    correlation of two does not depend on it."""
+    return Analysis("circular", qwp_rad=pi / 4, hwp_rad=0.0)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How both analysers of a swapping experiment stand, and a name for it."""
+
+    name: str
+    analyses: tuple[Analysis, Analysis]
+
+    def angles(self, bench: Bench, settings: SwappingSettings) -> dict[RotationMount, float]:
+        """The angle of each wave plate in radians."""
+        angles: dict[RotationMount, float] = {}
+        for spoke, analysis in zip(settings.spokes, self.analyses, strict=True):
+            analyser = bench.testbed.analysers[spoke]
+            angles[bench.get(analyser.qwp, RotationMount)] = analysis.qwp_rad
+            angles[bench.get(analyser.hwp, RotationMount)] = analysis.hwp_rad
+        return angles

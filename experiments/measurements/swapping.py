@@ -1,0 +1,105 @@
+"""`measure_swapping`: four-folds behind each setting of the two analysers, and the figures made of them.
+
+For each setting the wave plates turn, come to rest and are read back; then tags count for the dwell, by
+their own time. Settings come in an order that the run's seed shuffles anew in each round, so that a slow
+drift does not favour one of them. Results are stored after each setting, so that an aborted run has them
+for what it measured.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.config.experiment import SwappingSettings
+from experiments.config.plan import Basis, MeasureSwapping
+from experiments.engine.bench import Bench
+from experiments.engine.events import Happened, Live
+from experiments.engine.motion import turn
+from experiments.engine.step import Context, SetPoint, Step
+from experiments.engine.tags import TAIL_S
+from experiments.measurements.analysers import Setting, circular, linear
+from experiments.measurements.dwell import MARGIN_PS, Dwell
+
+_SHUFFLE = 0x5A77
+"""Tells the random numbers for the order of settings from others made of the same seed."""
+
+
+SETTINGS: dict[Basis, tuple[Setting, ...]] = {
+    "ZZ": (Setting("ZZ", (linear(0), linear(0))),),
+    "XX": (Setting("XX", (linear(45), linear(45))),),
+    "YY": (Setting("YY", (circular(), circular())),),
+    "CHSH": tuple(
+        Setting(f"CHSH {i}{j}", (linear(a), linear(b)))
+        for i, a in enumerate((0.0, 45.0))
+        for j, b in enumerate((22.5, 67.5))
+    ),
+}
+"""The settings of each basis; angles as in `physics.md` 5, "CHSH bookkeeping"."""
+
+
+class MeasureSwappingStep(Step[MeasureSwapping]):
+    """`measure_swapping`."""
+
+    needs_tags = True
+    needs_calibrations = ("delays",)
+
+    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
+        return {mount.name for setting in self._once() for mount in setting.angles(bench, settings)}
+
+    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
+        for setting in self._once():
+            for mount, angle in setting.angles(bench, settings).items():
+                yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
+
+    def order(self, seed: int) -> list[Setting]:
+        """The settings as they will be visited, over all rounds."""
+        rng = np.random.default_rng([seed, _SHUFFLE])
+        settings = self._once()
+        return [settings[k] for _ in range(self.parameters.rounds) for k in rng.permutation(len(settings))]
+
+    async def run(self, context: Context) -> None:
+        order = self.order(context.seed)
+        end_ps = 0
+        for number, setting in enumerate(order, 1):
+            doing = f"{setting.name}, {number} of {len(order)}"
+            context.progress(f"{doing}: turning wave plates")
+            await turn(setting.angles(context.bench, context.settings), context.clock)
+            end_ps = await self._dwell(context, setting, doing)
+            context.store_results()
+        # The last tags are still on their way; those of earlier dwells came while the bench went on.
+        await context.let_pass(TAIL_S, "waiting for the last tags")
+        await context.tags.reached(end_ps + MARGIN_PS)
+        context.store_results()
+
+    def _once(self) -> list[Setting]:
+        return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
+
+    async def _dwell(self, context: Context, setting: Setting, doing: str) -> int:
+        """Count for one dwell; returns its end in ps of hub time, up to which tags may come in later."""
+        seconds, delays = self.parameters.dwell, context.calibrations["delays"]
+        kept = context.tag_files.around_heralds(context.bench, context.settings, delays)
+        dwell = Dwell.open(setting.name, seconds, context.tags, context.bench, context.settings, delays, kept)
+        context.tally.add(dwell)
+        window = {"setting": setting.name, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
+        context.announce(Happened("dwell", f"{setting.name} for {seconds:g} s", window))
+        await context.let_pass(context.tags.lasts(seconds), doing, lambda: _show(context))
+        return dwell.end_ps
+
+
+def _show(context: Context) -> None:
+    tally = context.tally
+    figures = tally.figures()
+    context.announce(
+        Live(
+            heralds=tally.heralds,
+            fourfolds=tally.fourfolds,
+            live_s=tally.live_s,
+            figures={
+                "swap_rate_hz": figures.swap_rate_hz,
+                "chsh_s": figures.chsh_s,
+                "fidelity": figures.fidelity,
+                "visibility_zz": figures.visibility_zz,
+                "visibility_xx": figures.visibility_xx,
+            },
+        )
+    )
