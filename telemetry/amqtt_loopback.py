@@ -42,12 +42,3 @@ class LoopbackBroker(Broker):  # type: ignore[misc]
         holders = self._subscriptions.get(subscription[0], [])
         if any(holder.client_id == session.client_id for holder, _ in holders):
             await super()._publish_retained_messages_for_subscription(subscription, session)
-
-    async def hand_on(self, deadline_s: float) -> None:
-        """Wait until subscribers have what was published so far, or `deadline_s` seconds have passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + deadline_s
-        while loop.time() < end:  # polled: amqtt signals neither
-            if self._broadcast_queue.empty() and all(delivery.done() for delivery in self._tasks_queue):
-                return
-            await asyncio.sleep(0.005)

@@ -19,7 +19,7 @@ DEFAULT_PORT = 18830
 LOOPBACK = "127.0.0.1"
 
 _KEEPALIVE_GRACE_S = 2
-_LEAVE_S = 1.0  # for subscribers to take the last messages, and again for the broker to end
+_LEAVE_S = 1.0  # for the broker to end
 
 
 class EmbeddedBroker:
@@ -61,7 +61,6 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        await self._broker.hand_on(_LEAVE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
                 await self._broker.shutdown()

@@ -54,3 +54,14 @@ async def connect(
         client._client.disconnect()
         if client._disconnected.done() and not client._disconnected.cancelled():
             client._disconnected.exception()
+
+
+def reason_of(error: BaseException) -> str:
+    """Why there is no line, in a few words: the innermost cause."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {ANSWER_S:g} s"
+    return str(error) or type(error).__name__

@@ -144,9 +144,9 @@ class Stamp:
     """What every message carries.
 
     `seq` numbers all messages of one publisher from 1, and `boot` is that publisher's start: a message sent
-    again after a broken line has the same pair, and a step in `seq` is a message not seen (dropped, or a
-    state that a newer one replaced before it was sent). `time` is when it was published, UTC; of a last
-    will, when the connection was made that left it. `run` is the run's id.
+    again after a broken line has the same pair, and a number that never comes is a message dropped, a state
+    that a newer one replaced before it was sent, or a last will. `time` is when it was published, UTC; of a
+    last will, when the connection was made that left it. `run` is the run's id.
     """
 
     time: datetime

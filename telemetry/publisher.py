@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 import aiomqtt
 
-from telemetry.line import connect
+from telemetry.line import connect, reason_of
 from telemetry.messages import Event, Payload, Rates, Result, RunState, Stamp, Status, encode
 from telemetry.outbox import Outbox, Outgoing
 from telemetry.topics import RUN, Topics
@@ -129,7 +129,7 @@ class Publisher:
                 await self._session()
                 return
             except Exception as error:  # telemetry must not fail a run, whatever it is
-                reason = _reason(error)
+                reason = reason_of(error)
                 if self.trouble is None:  # once per outage
                     pause_s = _FIRST_PAUSE_S
                     _log.warning("broker %s:%d: %s; the run goes on without", self.host, self.port, reason)
@@ -183,10 +183,3 @@ async def _until_disconnected(client: aiomqtt.Client) -> None:
     """Raise aiomqtt.MqttError when the line breaks, which otherwise shows only at the next publish."""
     async for _ in client.messages:
         pass  # nothing is subscribed
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in words."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import aiomqtt
 
-from telemetry.line import connect
+from telemetry.line import connect, reason_of
 from telemetry.messages import ENDED, Event, Payload, Rates, Result, RunState, Scalar, Stamp, Status, decode
 from telemetry.topics import Place, everything, parse
 
@@ -64,7 +64,7 @@ async def listen(host: str, port: int, *, root: str, patience_s: float = 10.0) -
                         yield message
         except (OSError, aiomqtt.MqttError) as error:
             if loop.time() >= give_up:
-                raise BrokerError(str(error) or type(error).__name__) from error
+                raise BrokerError(reason_of(error)) from error
             await asyncio.sleep(_PAUSE_S)
 
 
@@ -84,7 +84,7 @@ async def retained(host: str, port: int, *, root: str) -> list[Message]:
                 if message := _message(root, await anext(client.messages)):
                     messages.append(message)
     except (OSError, aiomqtt.MqttError) as error:
-        raise BrokerError(str(error) or type(error).__name__) from error
+        raise BrokerError(reason_of(error)) from error
     return messages
 
 

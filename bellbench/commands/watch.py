@@ -119,17 +119,23 @@ async def _once(host: str, port: int, root: str, as_json: bool) -> None:
 
 
 async def _follow(host: str, port: int, root: str, as_json: bool) -> None:
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     from telemetry.subscriber import RunView
 
     view = RunView()
-    waiting = Text(f"waiting for a run at {host}:{port} ...")
+    console = Console()
+    waiting = Text(f"waiting for a run at {host}:{port} ..." if console.is_terminal else "")
     if as_json:
         await _listen_to_the_end(host, port, root, view, as_json=True)
     else:
-        with Live(get_renderable=lambda: render(view) if view.state else waiting, refresh_per_second=4):
+        with Live(
+            get_renderable=lambda: render(view) if view.state else waiting,
+            console=console,
+            refresh_per_second=4,
+        ):
             await _listen_to_the_end(host, port, root, view, as_json=False)
     if view.lost:
         raise WatchError(
@@ -183,6 +189,7 @@ def _json_line(message: "Message") -> str:
 def render(view: "RunView") -> "RenderableType":
     """The run as something that rich can print."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
@@ -196,7 +203,8 @@ def render(view: "RunView") -> "RenderableType":
         Text.assemble((state.state, f"bold {_COLOURS.get(state.state, '')}"), _where(state)),
     ]
     if state.progress is not None:
-        parts.append(ProgressBar(total=1.0, completed=min(max(state.progress, 0.0), 1.0), width=60))
+        done = min(max(state.progress, 0.0), 1.0)
+        parts.append(Padding(ProgressBar(total=1.0, completed=done, width=60), 0))  # which ends its line
     if state.reason:
         parts.append(Text(f"reason: {_plain(state.reason)}"))
     if view.lost:
@@ -217,6 +225,8 @@ def render(view: "RunView") -> "RenderableType":
 
 
 def _where(state: "RunState") -> str:
+    from telemetry.messages import ENDED
+
     words = []
     if state.step:
         of = f"step {state.step_index} of {state.steps}: " if state.step_index and state.steps else "step "
@@ -225,7 +235,7 @@ def _where(state: "RunState") -> str:
         words.append(f"{state.progress:.0%}")
     if state.elapsed_s is not None:
         words.append(f"{_duration(state.elapsed_s)} gone")
-    if state.remaining_s is not None:
+    if state.remaining_s is not None and state.state not in ENDED:
         words.append(f"{_duration(state.remaining_s)} left")
     return "".join(f"  {word}" for word in words)
 
