@@ -160,14 +160,18 @@ class Stamp:
 
 
 def encode(stamp: Stamp, payload: Payload) -> bytes:
-    """The JSON object that goes over the wire."""
+    """The JSON object that goes over the wire; null for what is not finite, however it got into the model."""
     head: dict[str, Scalar] = {
         "time": stamp.time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "seq": stamp.seq,
         "boot": stamp.boot,
         "run": stamp.run,
     }
-    return json.dumps(head | payload.flat(), allow_nan=False, separators=(",", ":")).encode()
+    body = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in payload.flat().items()
+    }
+    return json.dumps(head | body, allow_nan=False, separators=(",", ":")).encode()
 
 
 def decode(data: bytes) -> tuple[Stamp, dict[str, Scalar]]:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from bellbench.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -41,7 +43,7 @@ _COLOURS = {
 class WatchError(click.ClickException):
     """There is nothing to watch."""
 
-    exit_code = 3
+    exit_code = ExitCode.INSTRUMENT
 
 
 @click.command()

@@ -79,6 +79,12 @@ def test_never_nan(values: list[float]) -> None:
     assert rates["heralds_hz"] == (c if math.isfinite(c) else None)
 
 
+def test_nor_by_a_copy_that_nobody_checked() -> None:
+    rates = Rates(chsh_s=2.0).model_copy(update={"chsh_s": math.nan, "singles_hz": {"a": math.inf}})
+    sent = strict(encode(STAMP, rates))
+    assert (sent["chsh_s"], sent["singles_a_hz"]) == (None, None)
+
+
 def test_a_reader_ignores_fields_of_a_later_version() -> None:
     assert Status.read({"state": "ready", "mood": "good"}) == Status(state="ready")
 
