@@ -10,12 +10,14 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import TypeVar, cast
 
 from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LineError
+
+T = TypeVar("T")
 
 MAX_UNREAD = 1 << 20
 """Bytes that a peer may send without anybody reading them before the connection is given up."""
@@ -176,20 +178,30 @@ class TcpLine:
                 if not in_step:
                     self._drop(f"dropped after {command}")
 
-    async def query(self, request: bytes, terminator: bytes, *, retry: bool = False) -> bytes:
-        """Send `request` and return what comes before `terminator`.
+    async def converse(
+        self, command: str, dialogue: Callable[[Peer], Awaitable[T]], *, retry: bool = False
+    ) -> T:
+        """Hold a whole dialogue as one exchange and return what it returns.
 
-        With `retry`, for questions that change nothing, a line that breaks is opened anew and the
-        question asked once more. Raises ConnectError, DeadlineError, LineError.
+        With `retry`, for dialogues that may be held twice, a line that breaks is opened anew and the
+        dialogue begun once more. Raises what `exchange` raises.
         """
         try:
-            async with self.exchange(shown(request)) as peer:
-                peer.send(request)
-                return await peer.read_until(terminator)
+            async with self.exchange(command) as peer:
+                return await dialogue(peer)
         except LineError:
             if not retry or self._hung_up:
                 raise
-        return await self.query(request, terminator)
+        return await self.converse(command, dialogue)
+
+    async def query(self, request: bytes, terminator: bytes, *, retry: bool = False) -> bytes:
+        """Send `request` and return what comes before `terminator`; `retry` as for `converse`."""
+
+        async def ask(peer: Peer) -> bytes:
+            peer.send(request)
+            return await peer.read_until(terminator)
+
+        return await self.converse(shown(request), ask, retry=retry)
 
     async def _connected(self) -> Peer:
         peer = self._peer
