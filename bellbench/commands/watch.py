@@ -8,7 +8,6 @@ terminal.
 import asyncio
 import contextlib
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from bellbench.exit_codes import ExitCode
+from bellbench.text import duration, rate, with_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -236,9 +236,9 @@ def _where(state: "RunState") -> str:
     if state.progress is not None:
         words.append(f"{state.progress:.0%}")
     if state.elapsed_s is not None:
-        words.append(f"{_duration(state.elapsed_s)} gone")
+        words.append(f"{duration(state.elapsed_s)} gone")
     if state.remaining_s is not None and state.state not in ENDED:
-        words.append(f"{_duration(state.remaining_s)} left")
+        words.append(f"{duration(state.remaining_s)} left")
     return "".join(f"  {word}" for word in words)
 
 
@@ -249,10 +249,10 @@ def _rates(view: "RunView") -> "Table":
     assert rates is not None
     table = _table()
     for detector, singles in rates.singles_hz.items():
-        table.add_row(Text(f"singles {_plain(detector)}"), _rate(singles))
-    table.add_row("heralds", _rate(rates.heralds_hz))
+        table.add_row(Text(f"singles {_plain(detector)}"), rate(singles))
+    table.add_row("heralds", rate(rates.heralds_hz))
     table.add_row(
-        "four-folds", _rate(rates.fourfolds_hz), "" if rates.fourfolds is None else f"{rates.fourfolds:,}"
+        "four-folds", rate(rates.fourfolds_hz), "" if rates.fourfolds is None else f"{rates.fourfolds:,}"
     )
     if rates.chsh_s is not None:
         table.add_row("CHSH S so far", with_error(rates.chsh_s, rates.chsh_s_error))
@@ -276,27 +276,6 @@ def _table() -> "Table":
     table.add_column()
     table.add_column(justify="right")
     return table
-
-
-def with_error(value: float | None, error: float | None) -> str:
-    """`value ± error`, both to the second digit of the error."""
-    if value is None:
-        return "not known"
-    if not error:
-        return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(abs(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
-
-
-def _rate(rate: float | None) -> str:
-    if rate is None:
-        return "-"
-    return f"{rate:,.0f} /s" if rate >= 100 else f"{rate:.2f} /s"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(max(round(seconds), 0), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def _plain(text: Any) -> str:

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bellbench.commands.watch import broker_of_newest_run, parse_broker, watch, with_error
+from bellbench.commands.watch import broker_of_newest_run, parse_broker, watch
 from telemetry.broker import EmbeddedBroker
 from telemetry.messages import Estimate, Event, Rates, RunState
 from telemetry.messages import Result as Results
@@ -210,20 +210,3 @@ def test_broker_addresses(text: str, address: tuple[str, int]) -> None:
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter, match="mqtt://HOST:PORT"):
         parse_broker(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (2.314, 0.12, "2.31 ± 0.12"),
-        (1.5234, 0.041, "1.523 ± 0.041"),
-        (120470.0, 350.0, "120470 ± 350"),
-        (0.9, 0.0, "0.9"),
-        (2.3, None, "2.3"),
-        (None, 0.1, "not known"),
-    ],
-)
-def test_a_figure_is_written_to_the_second_digit_of_its_error(
-    value: float | None, error: float | None, text: str
-) -> None:
-    assert with_error(value, error) == text

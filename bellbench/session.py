@@ -1,0 +1,85 @@
+"""A session: everything that a run needs around it, brought together and taken apart again.
+
+Telemetry with its broker, the simulated bench where the testbed asks for one, the drivers at their
+addresses, the clock. This is the only place where a bench and a run meet.
+"""
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bellbench.simulation import bench_of
+from bellbench.telemetry import TelemetryObserver
+from drivers import catalog
+from drivers.address import Address
+from drivers.capabilities import Instrument
+from experiments.config.files import LoadedExperiment
+from experiments.engine.clock import RunClock, WallClock
+from experiments.engine.events import RunObserver
+from experiments.engine.outcome import StorageError, ending_of
+from experiments.engine.record import RunFolder
+from experiments.engine.run import RunReport, execute
+from sim_instruments.bench import Bench
+from telemetry.broker import EmbeddedBroker
+from telemetry.publisher import Publisher
+
+
+class BenchClock:
+    """The run clock on the simulated bench: to wait is to let the world go on."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._began = bench, bench.now
+
+    def now(self) -> float:
+        return self._bench.now - self._began
+
+    async def sleep(self, seconds: float) -> None:
+        await self._bench.advance(seconds)
+
+
+class Session:
+    """One experiment about to be carried out. `bench` is there while it runs on a simulated one."""
+
+    def __init__(self, loaded: LoadedExperiment, runs: Path, seed: int) -> None:
+        self.loaded, self.runs, self.seed = loaded, runs, seed
+        self.bench: Bench | None = None
+
+    async def carry_out(self, observers: Iterable[RunObserver] = ()) -> RunReport:
+        """Run it. Returns how it ended; a cancellation aborts the run and makes the instruments safe."""
+        experiment = self.loaded.experiment
+        try:
+            folder = RunFolder.create(self.runs, experiment.experiment)
+        except StorageError as error:
+            return RunReport(None, ending_of(error))
+        async with AsyncExitStack() as stack:
+            publisher = await stack.enter_async_context(await self._publisher(stack, folder))
+            clock: RunClock = WallClock()
+            addresses = {name: entry.address for name, entry in self.loaded.testbed.instruments.items()}
+            if self.loaded.testbed.simulated:
+                self.bench = await stack.enter_async_context(bench_of(self.loaded.testbed, self.seed))
+                addresses, clock = self.bench.addresses, BenchClock(self.bench)
+            return await execute(
+                self.loaded,
+                self._drivers(addresses),
+                clock,
+                folder,
+                seed=self.seed,
+                observers=[*observers, TelemetryObserver(publisher, experiment.experiment)],
+                about={"broker": {"host": publisher.host, "port": publisher.port}},
+            )
+
+    async def _publisher(self, stack: AsyncExitStack, folder: RunFolder) -> Publisher:
+        telemetry = self.loaded.experiment.telemetry
+        if telemetry.broker is None:
+            broker = await stack.enter_async_context(EmbeddedBroker())
+            host, port = broker.host, broker.port
+        else:
+            host, _, number = telemetry.broker.removeprefix("mqtt://").partition(":")
+            port = int(number or 1883)
+        return Publisher(host, port, site=self.loaded.testbed.testbed, run=folder.name, root=telemetry.root)
+
+    def _drivers(self, addresses: dict[str, str]) -> dict[str, Instrument]:
+        return {
+            name: catalog.find(entry.model)(name, Address.parse(addresses[name]), entry.settings)
+            for name, entry in self.loaded.testbed.instruments.items()
+        }
