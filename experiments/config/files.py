@@ -145,9 +145,9 @@ def _read_experiment(
         settings = experiment.settings if experiment else _item(SwappingSettings, data.get("settings"))
         if settings is not None:
             problems += [document.problem(fault, ("settings",)) for fault in settings.faults(inventory)]
-    plan = data.get("plan")
+    plan = document.data.get("plan")
     published = data.get("published")
-    if isinstance(plan, list | tuple) and len(steps) == len(plan) and isinstance(published, dict):
+    if isinstance(plan, list) and len(steps) == len(plan) and isinstance(published, dict):
         known = [result for step in steps.values() for result in step.results]
         for name in published:
             if name not in known:

@@ -5,7 +5,8 @@ Guarantees:
 * Scalars mean what YAML 1.2's core schema says: `1e-9`, `1.0e9` and `1E6` are numbers, `on`, `yes` and
   `12:30` are strings, `010` is ten. (PyYAML alone follows YAML 1.1, where they are not.)
 * The data are dicts with string keys, lists, strings, numbers, booleans and None, and nothing else.
-  Anchors, aliases and merge keys (`<<`) are resolved; a value keeps the place where it is written.
+  Anchors, aliases and merge keys (`<<`) are resolved; a value keeps the place where it is written,
+  so an alias has the place of its anchor.
 * Whatever bytes come in, the outcome is a `Document` or a `ConfigError`. Repeated keys, unknown tags and
   the like are collected in `Document.problems`, so that they are reported together with what the models
   find; only a text that cannot be read at all ends at once.
@@ -149,8 +150,7 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str, place: tuple[int, in
     line = lines[place[0] - 1] if place[0] <= len(lines) else ""
     if line[place[1] - 1 : place[1]] == "\t":
         return "not YAML: a tab; indent with spaces"
-    context = f" ({error.context})" if error.context else ""
-    return f"not YAML: {error.problem}{context}"
+    return "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
 
 
 class _TooLargeError(Exception):

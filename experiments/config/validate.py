@@ -59,9 +59,8 @@ def _problem(model: type[BaseModel], details: ErrorDetails, document: Document, 
         return document.at_key(path, f"unknown key {show_value(path[-1])}; {choices(path[-1], allowed)}")
     if kind == "missing":
         # Said at the thing that lacks the key: the key itself has no place.
-        place = document.at_key(path[:-1], "")
-        what = "the file" if len(path) == 1 else place.path
-        return document.at_key(path[:-1], f"{what} has no {show_value(path[-1])}; it is needed")
+        lack = f"item {path[-1] + 1}" if isinstance(path[-1], int) else show_value(path[-1])
+        return document.at_key(path[:-1], f"{lack} is missing; it is needed here")
     return document.at_value(path, _message(kind, found, context, details["msg"]))
 
 
