@@ -56,34 +56,53 @@ def wrong_light_paths(inventory: Inventory) -> Iterator[Fault]:
     """What is wrong with the light paths of a testbed, each with its path in the testbed file."""
     if any(section not in inventory.declared for section in PATH_SECTIONS):
         return  # a section that cannot be read might have named anything
+    yield from _ambiguous_names(inventory)
     used: dict[str, str] = {}
-    for source_name, source in inventory.testbed.sources.items():
+    for name, source in inventory.testbed.sources.items():
         for photon in PHOTONS:
-            here: str | None = source.node
             words: tuple[str, ...] = getattr(source, photon)
             for number, word in enumerate(words):
-                at: Path = ("sources", source_name, photon, number)
-                if wrong := _wrong_stage(inventory, word):
-                    yield Fault(at, wrong)
-                    here = None  # where the light is now nobody knows; do not guess further
-                    continue
                 if word in used:
-                    yield Fault(at, f"{show_value(word)} stands in {used[word]} already")
-                used[word] = f"the {photon} of {source_name}"
-                if not _declared_well(inventory, word):
-                    here = None
-                    continue
-                stage = _stage(inventory.testbed, word)
-                start, end = _nodes(inventory.testbed, stage)
-                if here is not None and start != here:
-                    yield Fault(at, f"{show_value(word)} begins at {start}, the light is at {here} there")
-                here = end
-                last = number == len(words) - 1
-                if last and not stage.is_end:
-                    ends = [*inventory.testbed.analysers, *_inputs(inventory)]
-                    yield Fault(at, f"the {photon} ends at {show_value(word)}; allowed: {', '.join(ends)}")
-                if stage.is_end and not last:
-                    yield Fault(at, f"{show_value(word)} ends a light path; nothing can stand behind it")
+                    again = f"{show_value(word)} stands in {used[word]} already"
+                    yield Fault(("sources", name, photon, number), again)
+                used[word] = f"the {photon} of {name}"
+            yield from _wrong_path(inventory, ("sources", name, photon), words, source.node)
+
+
+def _ambiguous_names(inventory: Inventory) -> Iterator[Fault]:
+    """Light paths name things of several sections, so no two of those may share a name."""
+    taken: dict[str, str] = {}
+    for section in PATH_SECTIONS:
+        for name in inventory.declared[section]:
+            if name in taken:
+                other = f"{taken[name]}.{name}"
+                yield Fault(
+                    (section, name), f"{show_value(name)} is the name of {other} already", at_key=True
+                )
+            taken.setdefault(name, section)
+
+
+def _wrong_path(inventory: Inventory, path: Path, words: Sequence[str], node: str) -> Iterator[Fault]:
+    """What is wrong along one light path that begins at a node."""
+    here: str | None = node
+    for number, word in enumerate(words):
+        at: Path = (*path, number)
+        if wrong := _wrong_stage(inventory, word):
+            yield Fault(at, wrong)
+        if wrong or not _declared_well(inventory, word):
+            here = None  # where the light is now nobody knows; do not guess further
+            continue
+        stage = _stage(inventory.testbed, word)
+        start, end = _nodes(inventory.testbed, stage)
+        if here is not None and start != here:
+            yield Fault(at, f"{show_value(word)} begins at {start}, the light is at {here} there")
+        here = end
+        last = number == len(words) - 1
+        if last and not stage.is_end:
+            ends = [*inventory.declared["analysers"], *_inputs(inventory)]
+            yield Fault(at, f"the light ends at {show_value(word)}; allowed at the end: {', '.join(ends)}")
+        if stage.is_end and not last:
+            yield Fault(at, f"{show_value(word)} ends a light path; nothing can stand behind it")
 
 
 def _inputs(inventory: Inventory) -> list[str]:

@@ -138,7 +138,15 @@ class MeasureSwapping(PlanStep):
     """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over."""
 
     kind = "measure_swapping"
-    results = ("swap_rate_hz", "chsh_s", "fidelity", "visibility_zz", "visibility_xx", "visibility_yy")
+    results = (
+        "swap_rate_hz",
+        "chsh_s",
+        "fidelity",
+        "visibility_zz",
+        "visibility_xx",
+        "visibility_yy",
+        "heralds_hz",
+    )
     bases: Annotated[tuple[Basis, ...], Field(min_length=1), AfterValidator(_each_once)]
     dwell: Annotated[Seconds, Positive]
     rounds: Annotated[int, Strict(), Field(ge=1)] = 1

@@ -1,10 +1,12 @@
 """Experiment and testbed files as wholes: what is wrong is said at its place, all of it, in both files."""
 
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +103,7 @@ def test_light_paths_have_stages_of_known_kinds() -> None:
 
 def test_the_record_of_a_run_has_plain_si_values_and_defaults() -> None:
     resolved = load_experiment(CONFIGS / EXPERIMENT).resolved
+    assert json.loads(json.dumps(resolved)) == yaml.safe_load(yaml.safe_dump(resolved)) == resolved
     assert resolved["experiment"]["plan"][1] == {"calibrate_delays": {"duration": 2.0, "search": 0.01}}
     assert resolved["experiment"]["telemetry"]["root"] == "bellbench"
     assert resolved["testbed"]["fibres"]["alice_fibre"] == {"from": "alice", "to": "hub", "length": 8800.0}
@@ -184,8 +187,8 @@ WRONG_TESTBEDS = [
      "sources.alice_source.idler[0]: 'alice_paddles' begins at hub, the light "
      "is at alice there"),
     ("alice_paddles, hub_bsm.c]", "alice_paddles]", "^alice_paddles]",
-     "sources.alice_source.idler[1]: the idler ends at 'alice_paddles'; allowed: alice_analyser, "
-     "bob_analyser, hub_bsm.c, hub_bsm.d"),
+     "sources.alice_source.idler[1]: the light ends at 'alice_paddles'; allowed at the end: "
+     "alice_analyser, bob_analyser, hub_bsm.c, hub_bsm.d"),
     ("signal: [alice_analyser]", "signal: [alice_analizer]", "^alice_analizer",
      "sources.alice_source.signal[0]: 'alice_analizer' is nothing that light passes; allowed: a fibre, a "
      "polarization controller, an analyser or an input of a Bell-state measurement; "
@@ -197,6 +200,10 @@ WRONG_TESTBEDS = [
     ("[bob_fibre, bob_paddles", "[bob_fibre, bob_hwp", "bob_fibre, ^bob_hwp",
      "sources.bob_source.idler[1]: 'bob_hwp' is a RotationMount, here stands a PolarizationController; "
      "allowed: alice_paddles, bob_paddles"),
+    ("signal: [alice_analyser], idler: [", "signal: [alice_analyser], idler: [hub_bsm.c, ", "^hub_bsm.c, ",
+     "sources.alice_source.idler[0]: 'hub_bsm.c' ends a light path; nothing can stand behind it"),
+    ("bob_fibre: {from", "bob_hwp: {from", "^bob_hwp: {from",
+     "fibres.bob_hwp: 'bob_hwp' is the name of instruments.bob_hwp already"),
     # the simulation
     ("    alice_v: *spad\n", "", "^detectors:\n    alice_h: &spad",
      "simulation.detectors: detector 'alice_v' is missing; a simulated bench needs it"),
@@ -288,7 +295,7 @@ WRONG_EXPERIMENTS = [
     ("record:", "telemetry: {root: 'a/#'}\nrecord:", "^'a/#'", "telemetry.root: 'a/#' is no MQTT topic"),
     ("chsh_s: {above: 2.0,", "chsh: {above: 2.0,", "^chsh:",
      "published.chsh: 'chsh' is no result of this plan; "
-     "allowed: swap_rate_hz, chsh_s, fidelity, visibility_zz, visibility_xx, visibility_yy; "
+     "allowed: swap_rate_hz, chsh_s, fidelity, visibility_zz, visibility_xx, visibility_yy, heralds_hz; "
      "did you mean 'chsh_s'?"),
     ("above: 2.0,", "above: 2.0, value: 3,", "^{above",
      "published.chsh_s: a published figure is given as one "
