@@ -20,6 +20,7 @@ from experiments.config.problems import ConfigError, choices
 COMMANDS = {
     "check": ("bellbench.commands.check:check", "Check an experiment or testbed file; opens nothing."),
     "instruments": ("bellbench.commands.instruments:instruments", "List the instrument models known."),
+    "run": ("bellbench.commands.run:run", "Carry out an experiment."),
     "watch": ("bellbench.commands.watch:watch", "Watch a run from its telemetry alone."),
 }
 """Name of a command: where its click command is, and what the list of commands says of it."""

@@ -153,7 +153,7 @@ def _progress_line(progress: Progress) -> RenderableType:
     line = Table.grid(padding=(0, 1))
     line.add_row(
         ProgressBar(total=1.0, completed=progress.fraction, width=30),
-        f"{progress.fraction:4.0%}  {duration(progress.elapsed_s)} of run time, {duration(progress.left_s)} left",
+        f"{progress.fraction:4.0%}  {duration(progress.elapsed_s)} gone, {duration(progress.left_s)} left",
         Text(progress.doing, style="bold"),
     )
     return line

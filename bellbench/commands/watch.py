@@ -8,6 +8,7 @@ terminal.
 import asyncio
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit

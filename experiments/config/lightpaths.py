@@ -16,7 +16,7 @@ from experiments.config.testbed import Testbed
 
 StageKind = Literal["fibre", "polarization_controller", "analyser", "bell_state_measurement"]
 PATH_SECTIONS = ("instruments", "fibres", "analysers", "bell_state_measurements")
-BSM_INPUTS = ("c", "d")
+BSM_INPUTS = ("a", "b")
 PHOTONS: tuple[Literal["signal", "idler"], ...] = ("signal", "idler")
 
 
@@ -48,7 +48,7 @@ def _stage(testbed: Testbed, word: str) -> Stage:
 
 
 def source_into(testbed: Testbed, photon: Literal["signal", "idler"], end: str) -> str | None:
-    """The source whose signal or idler ends at an analyser (`alice_analyser`) or input (`hub_bsm.c`)."""
+    """The source whose signal or idler ends at an analyser (`alice_analyser`) or input (`hub_bsm.a`)."""
     return next((name for name, s in testbed.sources.items() if getattr(s, photon)[-1] == end), None)
 
 

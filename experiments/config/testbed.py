@@ -60,7 +60,7 @@ class Source(Part):
     """A source of photon pairs, the laser that pumps it, and what each photon passes in beam order.
 
     A light path names fibres and polarization controllers, and ends at an analyser (`alice_analyser`) or
-    at an input of a Bell-state measurement (`hub_bsm.c`).
+    at an input of a Bell-state measurement (`hub_bsm.a`).
     """
 
     node: Name
@@ -95,8 +95,8 @@ class BellStateMeasurementOutputs(Part):
 
 
 class BellStateMeasurement(Part):
-    """A 50:50 beam splitter with inputs and outputs c and d, and a polarizing beam splitter behind each
-    output. Light that goes straight through goes from input c to output c."""
+    """A 50:50 beam splitter with inputs a and b and outputs c and d, and a polarizing beam splitter behind
+    each output. Light that goes straight through goes from input a to output c."""
 
     node: Name
     outputs: BellStateMeasurementOutputs

@@ -22,7 +22,7 @@ def broken(tmp_path: Path) -> Path:
     (tmp_path / "testbeds").mkdir()
     for name, old, new in (
         ("nyc_swapping.yaml", "bsm_window: 800 ps", "bsm_window: 800 nm"),
-        ("testbeds/nyc.yaml", "hub_bsm.c]", "hub_bsm.x]"),
+        ("testbeds/nyc.yaml", "hub_bsm.a]", "hub_bsm.x]"),
     ):
         (tmp_path / name).write_text((CONFIGS / name).read_text().replace(old, new))
     return tmp_path / "nyc_swapping.yaml"
@@ -41,7 +41,7 @@ def test_the_summary_names_places_light_set_points_and_steps(capsys: pytest.Capt
     out = capsys.readouterr().out
     for line in (
         "hub: Hub, 60 Hudson Street",
-        "bob_source idler     bob_fibre -> bob_paddles -> hub_bsm.d",
+        "bob_source idler     bob_fibre -> bob_paddles -> hub_bsm.b",
         "bias 17 µA        (0 A to 20 µA)",
         "2.  calibrate_delays  2 s",
         "of which 10 min 2 s taking data",

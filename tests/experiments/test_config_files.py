@@ -96,9 +96,9 @@ def test_light_paths_have_stages_of_known_kinds() -> None:
         Stage("polarization_controller", "bob_paddles"),
         Stage("bell_state_measurement", "hub_bsm", "d"),
     )
-    assert source_into(testbed, "idler", "hub_bsm.c") == "alice_source"
+    assert source_into(testbed, "idler", "hub_bsm.a") == "alice_source"
     assert source_into(testbed, "signal", "bob_analyser") == "bob_source"
-    assert source_into(testbed, "signal", "hub_bsm.c") is None
+    assert source_into(testbed, "signal", "hub_bsm.a") is None
 
 
 def test_the_record_of_a_run_has_plain_si_values_and_defaults() -> None:
@@ -182,26 +182,26 @@ WRONG_TESTBEDS = [
     ("bob_tagger: {node: bob,", "bob_tagger: {node: hub,", "{H: ^bob_h,",
      "analysers.bob_analyser.outputs.H: 'bob_h' feeds bob_tagger at hub, but bob_analyser stands at bob"),
     # light paths
-    ("idler: [alice_fibre, alice_paddles, hub_bsm.c]", "idler: [alice_paddles, alice_fibre, hub_bsm.c]",
+    ("idler: [alice_fibre, alice_paddles, hub_bsm.a]", "idler: [alice_paddles, alice_fibre, hub_bsm.a]",
      "[^alice_paddles, alice_fibre",
      "sources.alice_source.idler[0]: 'alice_paddles' begins at hub, the light "
      "is at alice there"),
-    ("alice_paddles, hub_bsm.c]", "alice_paddles]", "^alice_paddles]",
+    ("alice_paddles, hub_bsm.a]", "alice_paddles]", "^alice_paddles]",
      "sources.alice_source.idler[1]: the light ends at 'alice_paddles'; allowed at the end: "
-     "alice_analyser, bob_analyser, hub_bsm.c, hub_bsm.d"),
+     "alice_analyser, bob_analyser, hub_bsm.a, hub_bsm.b"),
     ("signal: [alice_analyser]", "signal: [alice_analizer]", "^alice_analizer",
      "sources.alice_source.signal[0]: 'alice_analizer' is nothing that light passes; allowed: a fibre, a "
      "polarization controller, an analyser or an input of a Bell-state measurement; "
      "did you mean 'alice_analyser'?"),
-    ("hub_bsm.c]", "hub_bsm.e]", "^hub_bsm.e", "sources.alice_source.idler[2]: 'hub_bsm.e' is no input of a "
-     "Bell-state measurement; allowed: hub_bsm.c, hub_bsm.d; did you mean 'hub_bsm."),
-    ("bob_paddles, hub_bsm.d]", "bob_paddles, hub_bsm.c]", "bob_paddles, ^hub_bsm.c",
-     "sources.bob_source.idler[2]: 'hub_bsm.c' stands in the idler of alice_source already"),
+    ("hub_bsm.a]", "hub_bsm.e]", "^hub_bsm.e", "sources.alice_source.idler[2]: 'hub_bsm.e' is no input of a "
+     "Bell-state measurement; allowed: hub_bsm.a, hub_bsm.b; did you mean 'hub_bsm."),
+    ("bob_paddles, hub_bsm.b]", "bob_paddles, hub_bsm.a]", "bob_paddles, ^hub_bsm.a",
+     "sources.bob_source.idler[2]: 'hub_bsm.a' stands in the idler of alice_source already"),
     ("[bob_fibre, bob_paddles", "[bob_fibre, bob_hwp", "bob_fibre, ^bob_hwp",
      "sources.bob_source.idler[1]: 'bob_hwp' is a RotationMount, here stands a PolarizationController; "
      "allowed: alice_paddles, bob_paddles"),
-    ("signal: [alice_analyser], idler: [", "signal: [alice_analyser], idler: [hub_bsm.c, ", "^hub_bsm.c, ",
-     "sources.alice_source.idler[0]: 'hub_bsm.c' ends a light path; nothing can stand behind it"),
+    ("signal: [alice_analyser], idler: [", "signal: [alice_analyser], idler: [hub_bsm.a, ", "^hub_bsm.a, ",
+     "sources.alice_source.idler[0]: 'hub_bsm.a' ends a light path; nothing can stand behind it"),
     ("bob_fibre: {from", "bob_hwp: {from", "^bob_hwp: {from",
      "fibres.bob_hwp: 'bob_hwp' is the name of instruments.bob_hwp already"),
     # the simulation
@@ -337,7 +337,7 @@ def test_all_errors_of_both_files_come_at_once_sorted_by_position(bench: Bench) 
     bench.edit(EXPERIMENT, "alice_pump: 20 mW", "alice_pomp: 20 mW")
     bench.edit(EXPERIMENT, "- measure_swapping", "- measure")
     bench.edit(TESTBED, "length: 8.8 km} # [pub]", "length: 8.8} # [pub]")
-    bench.edit(TESTBED, "hub_bsm.c]", "hub_bsm.x]")
+    bench.edit(TESTBED, "hub_bsm.a]", "hub_bsm.x]")
     bench.edit(TESTBED, "tagger: bob_tagger.2}", "tagger: bob_tagger.1}")
     bench.edit(TESTBED, "    bob_analyser: *analyser\n", "")
     found = [problem.split(": ")[0] for problem in bench.problems() if "published" not in problem]
