@@ -61,8 +61,6 @@ class SimIdqId900(SimInstrument):
         await self._scpi.close()
         await self._service.close()
         await self._datalink.close()
-        for stream in self._streams:
-            await stream.close()
 
     def advance(self, seconds: float) -> None:  # noqa: ARG002
         """The box lives by its own clock, `port.clock_ps`; only the interest in its clicks may lapse."""

@@ -4,6 +4,8 @@ Source: idq_id900.md, DataLink. An acquisition takes the tags of one RAW channel
 a file gets them appended, a stream gets them as ZMQ messages with an empty one after each
 sub-acquisition. The service knows the one box it belongs to, whatever `--address` says.
 
+A stream's port stays bound when its acquisition stops, but its reader is sent off, as if the service had
+closed and bound it again: a reader of the next acquisition is never one that is about to leave.
 A stream without a reader: after `start-stream` the first tags wait up to `FIRST_READER_S` for a reader
 to connect; later, tags that nobody is there to read are dropped at once and counted as `RAWn:ERRORS?`.
 """
@@ -22,7 +24,7 @@ from sim_instruments.time_taggers.idq_id900_model import RAWS
 from sim_instruments.wire.faults import Faults
 from sim_instruments.wire.zmq import PairStream
 
-FIRST_READER_S = 1.0
+FIRST_READER_S = 5.0
 """Wall time: ZeroMQ connects in the background, so a client that has sent `start-stream` and `REC:PLAY`
 may not be connected yet when the first tags are born."""
 
@@ -103,10 +105,9 @@ class FileAcquisition(Acquisition):
 class StreamAcquisition(Acquisition):
     """To whoever has connected to a PAIR stream."""
 
-    def __init__(self, channel: int, with_index: bool, stream: PairStream, *, own: bool) -> None:
+    def __init__(self, channel: int, with_index: bool, stream: PairStream) -> None:
         super().__init__(channel, with_index)
         self.stream = stream
-        self._own = own
         self._awaited = False
 
     async def ready(self) -> None:
@@ -125,8 +126,7 @@ class StreamAcquisition(Acquisition):
         await self.stream.drain()
 
     async def close(self) -> None:
-        if self._own:
-            await self.stream.close()
+        self.stream.dismiss()
 
 
 def parse_options(words: list[str], valued: set[str], flags: set[str]) -> dict[str, str]:
@@ -158,7 +158,8 @@ def whole(options: dict[str, str], key: str, low: int, high: int) -> int:
 
 
 class DataLink:
-    """The service's requests. `streams` are the standing PAIR streams of the bench."""
+    """The service's requests. `streams` are those that stand already; one for another port is added when a
+    request names it."""
 
     def __init__(self, faults: Faults, streams: list[PairStream], now_ps: Callable[[], int]) -> None:
         self._faults = faults
@@ -186,9 +187,11 @@ class DataLink:
         return json.dumps(reply)
 
     async def close(self) -> None:
-        """End all acquisitions."""
+        """End all acquisitions and free all streams' ports."""
         while self.acquisitions:
             await self.acquisitions.popitem()[1].close()
+        for stream in self._streams:
+            await stream.close()
 
     def _begin(self, acquisition: Acquisition) -> dict[str, str]:
         self._started += 1
@@ -214,11 +217,11 @@ class DataLink:
         if any(acquisition.stream.port == port for acquisition in running):
             raise RequestError(f"port {port} is in use by another acquisition")
         stream = next((stream for stream in self._streams if stream.port == port), None)
-        own = stream is None
         if stream is None:
             stream = PairStream(self._faults)
             await stream.open(port)
-        return self._begin(StreamAcquisition(channel, "with-ref-index" in options, stream, own=own))
+            self._streams.append(stream)
+        return self._begin(StreamAcquisition(channel, "with-ref-index" in options, stream))
 
     def _find(self, words: list[str]) -> tuple[str, Acquisition]:
         id_ = needed(parse_options(words, {"id"}, set()), "id")

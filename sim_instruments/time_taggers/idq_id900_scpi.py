@@ -195,11 +195,6 @@ def restart(device: Device, counter: Counter) -> None:
     counter.restart(device.now_ps())
 
 
-def count_of(device: Device, n: int) -> str:
-    device.look()
-    return str(device.box.inputs[n].counter.value)
-
-
 def clear_histogram(_: Device, histogram: Histogram) -> None:
     histogram.clear()
 
@@ -233,6 +228,11 @@ def input_rows(block: str, first: int) -> list[Row]:
             raise KeyError(n)
         return box.inputs[n]
 
+    def count(device: Device, n: int) -> str:
+        counter = entry(device.box, n).counter
+        device.look()
+        return str(counter.value)
+
     return [
         setting(f"{block}:ENABle", SWITCH, lambda box, n: entry(box, n).signal, "enabled"),
         setting(f"{block}:THREshold", VOLTS, lambda box, n: entry(box, n).signal, "threshold_v"),
@@ -243,7 +243,7 @@ def input_rows(block: str, first: int) -> list[Row]:
         setting(f"{block}:COUNter:INTEgration", integer(1, 3_600_000), lambda box, n: entry(box, n).counter,
                 "integration_ms", then=restart),
         action(f"{block}:COUNter:RESEt", lambda device, n: restart(device, entry(device.box, n).counter)),
-        query(f"{block}:COUNter", lambda device, n: count_of(device, n if n >= first else -1)),
+        query(f"{block}:COUNter", count),
     ]  # fmt: skip
 
 

@@ -107,10 +107,11 @@ class ZmtpSocket(ABC):
             if self._server is not None:
                 raise
         finally:
-            del self._connections[task]
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
+            del self._connections[task]
 
     @abstractmethod
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,21 +171,24 @@ class PairStream(ZmtpSocket):
     def __init__(self, faults: Faults) -> None:
         super().__init__(faults)
         self._seat = asyncio.Lock()
-        self._reader: asyncio.StreamWriter | None = None
+        self._reader: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._seated = asyncio.Event()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with self._seat:
             await self._handshake(reader, writer)
             writer.transport.set_write_buffer_limits(high=UNSENT_MAX)
-            self._reader = writer
+            self._reader = reader, writer
             self._seated.set()
             try:
                 while True:
                     await read_message(reader)
             finally:
-                self._reader = None
-                self._seated.clear()
+                self._leave()
+
+    def _leave(self) -> None:
+        self._reader = None
+        self._seated.clear()
 
     async def has_reader(self, seconds: float = 0.0) -> bool:
         """Whether somebody is connected, or connects within so many seconds of wall time."""
@@ -196,14 +200,23 @@ class PairStream(ZmtpSocket):
 
     def write(self, message: bytes | memoryview) -> bool:
         """Hand a message over for sending without waiting; False if nobody is there to read it."""
-        if self._reader is None or self._reader.transport.is_closing() or self.faults.silent:
+        if self._reader is None or self._reader[1].is_closing() or self.faults.silent:
             return False
-        self._reader.write(frame_header(len(message)))
-        self._reader.write(message)
+        self._reader[1].write(frame_header(len(message)))
+        self._reader[1].write(message)
         return True
 
     async def drain(self) -> None:
         """Wait until a slow reader has taken enough, or has gone."""
         if self._reader is not None:
             with suppress(OSError):
-                await self._reader.drain()
+                await self._reader[1].drain()
+
+    def dismiss(self) -> None:
+        """Close the reader's connection once everything written has been sent. A libzmq client connects
+        again by itself, if it is still there."""
+        if self._reader is not None:
+            reader, writer = self._reader
+            writer.close()
+            reader.feed_eof()
+            self._leave()
