@@ -469,7 +469,7 @@ async def test_a_stream_that_breaks_off_is_an_error_at_once(box: Box) -> None:
 async def test_quiet_is_no_error_while_the_instrument_says_it_records(tagger: IdqId900, box: Box) -> None:
     await tagger.start((1,))
     stage_asked = box.heard.count("REC:STAGe?")
-    block = asyncio.create_task(anext(tagger.blocks()))
+    block = asyncio.ensure_future(anext(tagger.blocks()))
     await box.until_heard("REC:STAGe?", stage_asked + 2)
     await box.send(1, [4], [])
     assert (await block).times.tolist() == [4]
@@ -500,7 +500,7 @@ async def test_closing_ends_the_wait_for_a_block(box: Box) -> None:
     tagger = driver(box, deadline=60.0)
     await tagger.open()
     await tagger.start((1,))
-    block = asyncio.create_task(anext(tagger.blocks()))
+    block = asyncio.ensure_future(anext(tagger.blocks()))
     await asyncio.sleep(0)
     await tagger.close()
     with pytest.raises(LineError, match="closed before its end"):

@@ -76,7 +76,7 @@ async def line(peer: Peer) -> AsyncIterator[SerialLine[str]]:
 def new_line(
     path: str, on_frame: Callable[[str], None] = lambda _: None, deadline: float = DEADLINE
 ) -> SerialLine[str]:
-    probe = Probe(b"who\n", lambda answer: answer.startswith("me"))
+    probe: Probe[str] = Probe(b"who\n", lambda answer: answer.startswith("me"))
     return SerialLine("paddles", f"serial:{path}", path, 115200, Lines(), probe, on_frame, deadline)
 
 
