@@ -1,5 +1,7 @@
 """A channel: one detector and the tagger input behind it, from photons to tags."""
 
+from math import floor, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from sim_instruments.world.pairs import Floats, sorted_times
 from sim_instruments.world.randomness import generator
 from sim_instruments.world.scratch import Scratch
 
-GUARD_PS = 50_000.0
+GUARD_PS = 50_000
 """Clicks later than the end of the slice less this wait for the next one, so that no jitter and no
 early signal photon can come before a click that has been handed out."""
 TRIGGER_NOISE_HZ = 1e6
@@ -49,10 +51,27 @@ class Channel:
 
     def clock(self, time_ps: int) -> int:
         """The tagger's clock at a time of the world."""
-        return time_ps + int(np.floor(time_ps * (self.slope - 1.0)))
+        return time_ps + floor(time_ps * (self.slope - 1.0))
 
-    def expose(self, start_ps: int, span_ps: float, photons: list[Floats]) -> NDArray[np.int64]:
-        """Turn a slice's photons and noise into tags of the tagger's clock, until the guard."""
+    def watermark(self, end_ps: int) -> int:
+        """All tags before this time of the tagger's clock, and no others, are out when the slice that ends
+        at `end_ps` has been exposed."""
+        resolution = self.tagger.resolution_ps
+        return self.clock(end_ps - GUARD_PS) // resolution * resolution
+
+    def read_out(self, nanowire: NanowirePort, span_ps: int, mean_hz: float, tags: int | None) -> int:
+        """What the nanowire's own counter counts with its own trigger level: the clicks that became `tags`,
+        or so many as `mean_hz` lets expect where the tagger has seen none of them."""
+        if abs(nanowire.trigger_v) <= NOISE_V:
+            mean_hz = TRIGGER_NOISE_HZ
+        elif not NOISE_V < nanowire.trigger_v < PULSE_V:
+            return 0
+        elif tags is not None and self.seen:
+            return tags
+        return int(self.rng.poisson(mean_hz * span_ps * 1e-12))
+
+    def expose(self, start_ps: int, span_ps: int, photons: list[Floats]) -> NDArray[np.int64]:
+        """Turn a slice's photons and noise into tags of the tagger's clock, up to the watermark."""
         rng, detector, scratch = self.rng, self.detector, self.scratch
         fresh = sum(map(len, photons))
         jitter = rng.standard_normal(out=scratch("jitter", fresh, np.float32), dtype=np.float32)
@@ -65,14 +84,18 @@ class Channel:
         old = len(self.noise)
         noise = scratch("noise", old + n + 1)
         noise[:old] = self.noise
-        sorted_times(rng.standard_exponential(out=noise[old:]), span_ps)
+        sorted_times(rng.standard_exponential(out=noise[old:]), float(span_ps))
         noise = noise[:-1]
-        tags = scratch("tags", int((len(light) + len(noise)) * 1.05) + 1000, np.int64)
-        horizon = span_ps - GUARD_PS
+        p = detector.afterpulsing
+        room = len(light) + len(noise)  # and the afterpulses: mean and 8 standard deviations
+        room = int(room / (1 - p) + 8 * sqrt(room * p) / (1 - p)) + 1000
+        tags = scratch("tags", room, np.int64)
+        zero = self.clock(start_ps)
+        fraction = start_ps * (self.slope - 1.0) - (zero - start_ps)
+        horizon = (self.watermark(start_ps + span_ps) - zero - fraction) / self.slope
         n_tags, used, used_noise = detect(
-            light, noise, horizon, detector.dead_time_s * 1e12, detector.afterpulsing,
-            detector.afterpulse_time_s * 1e12, self.state, rng, self.clock(start_ps), self.slope,
-            self.tagger.resolution_ps, tags,
+            light, noise, horizon, detector.dead_time_s * 1e12, p, detector.afterpulse_time_s * 1e12,
+            self.state, rng, zero, fraction, self.slope, self.tagger.resolution_ps, tags,
         )  # fmt: skip
         self.photons = light[used:] - span_ps
         self.noise = noise[used_noise:] - span_ps

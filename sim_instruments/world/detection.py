@@ -63,6 +63,7 @@ def detect(
     state: Floats,
     rng: np.random.Generator,
     tag_zero: int,
+    tag_fraction: float,
     tag_slope: float,
     resolution: int,
     tags: NDArray[np.int64],
@@ -70,8 +71,9 @@ def detect(
     """Turn what reaches a detector until `horizon` into tags.
 
     `photons` are nearly sorted and get sorted in place, `noise` is sorted; both in picoseconds of the
-    slice. `state` carries over slices: [last click, clicks until the next afterpulse, number pending,
-    pending times...]. Returns how many tags, photons and noise events were used up.
+    slice, which begins at `tag_zero` + `tag_fraction` of the tagger's clock. `state` carries over slices:
+    [last click, clicks until the next afterpulse, number pending, pending times...]. `tags` must have room
+    for all clicks. Returns how many tags, photons and noise events were used up.
     """
     for i in range(1, len(photons)):
         value = photons[i]
@@ -107,7 +109,7 @@ def detect(
         if time - last < dead:
             continue
         last = time
-        tags[n] = (tag_zero + np.int64(np.floor(time * tag_slope))) // resolution * resolution
+        tags[n] = (tag_zero + np.int64(np.floor(time * tag_slope + tag_fraction))) // resolution * resolution
         n += 1
         if afterpulsing > 0.0:
             countdown -= 1.0

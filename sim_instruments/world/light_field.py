@@ -25,7 +25,7 @@ from sim_instruments.ports import (
     Tags,
 )
 from sim_instruments.world.arm import Arm, Born, Statistics
-from sim_instruments.world.channel import GUARD_PS, Channel
+from sim_instruments.world.channel import Channel
 from sim_instruments.world.detection import update_latch
 from sim_instruments.world.fibre import DriftingFibre
 from sim_instruments.world.hub import Hub
@@ -61,7 +61,8 @@ class Ports:
 
 @dataclass(frozen=True)
 class Clicks:
-    """What one tagger saw: tags per input, complete up to `until_ps` of its clock."""
+    """What one tagger saw: tags per input, all those before `until_ps` of its clock that were not in a
+    slice before."""
 
     tags: Tags
     until_ps: int
@@ -145,7 +146,7 @@ class LightField:
     def _retune(self) -> None:
         self._statistics = []
         singles = dict.fromkeys(self._channels, 0.0)
-        noise = {name: channel.dark_hz + channel.own_noise_hz for name, channel in self._channels.items()}
+        noise = {name: channel.dark_hz for name, channel in self._channels.items()}
         for channel in self._channels.values():
             channel.noise_hz = 0.0
         conditional = {name: np.zeros((2, 3, 4, 4), dtype=np.complex128) for name in self._hubs}
@@ -211,8 +212,9 @@ class LightField:
 
     @property
     def singles_hz(self) -> dict[str, float]:
-        """Expected clicks per second of every detector with the present settings (for tests and for
-        read-outs that nobody's tagger watches); never shown to a driver."""
+        """Expected clicks per second of every detector with the present settings, without the tagger's own
+        noise and afterpulses (for tests and for read-outs that nobody's tagger watches); never shown to
+        a driver."""
         return dict(self._singles)
 
     # -- act two: what happens to the light? ----------------------------------------------------
@@ -246,17 +248,14 @@ class LightField:
                 photons[channel.detector.name].append(kept)
         tags = self._pool.map(
             lambda channel: channel.expose(
-                self.now_ps, span, photons[channel.detector.name] if channel.seen else []
+                self.now_ps, span_ps, photons[channel.detector.name] if channel.seen else []
             ),
             self._channels.values(),
         )
         clicks: dict[str, Clicks] = {}
         for channel, times in zip(self._channels.values(), tags, strict=True):
-            tagger = channel.tagger
-            until = channel.clock(self.now_ps) + int(np.floor((span - GUARD_PS) * channel.slope))
-            seen = clicks.setdefault(
-                tagger.name, Clicks({}, until // tagger.resolution_ps * tagger.resolution_ps)
-            )
+            until_ps = channel.watermark(self.now_ps + span_ps)
+            seen = clicks.setdefault(channel.tagger.name, Clicks({}, until_ps))
             seen.tags[channel.detector.input] = times
         return clicks
 
@@ -268,11 +267,9 @@ class LightField:
         for name, channel in self._channels.items():
             detector = channel.detector
             if detector.nanowire:
-                if clicks:
-                    count = len(clicks[detector.tagger].tags[detector.input])
-                else:
-                    count = int(channel.rng.poisson(self._singles[name] * span_ps * 1e-12))
-                self.ports.nanowires[detector.nanowire].clicks += count
+                port = self.ports.nanowires[detector.nanowire]
+                tags = len(clicks[detector.tagger].tags[detector.input]) if clicks else None
+                port.clicks += channel.read_out(port, span_ps, self._singles[name], tags)
             self.ports.taggers[detector.tagger].clock_ps = channel.clock(self.now_ps)
 
 
