@@ -71,7 +71,7 @@ def encode(value: Value) -> str:
         case float():
             if not math.isfinite(value):
                 raise ValueError(f"{value} cannot be written as a DLC pro real")
-            text = f"{Decimal(repr(value)):f}"
+            text = f"{Decimal(repr(float(value))):f}"
             return text if "." in text else f"{text}.0"
         case str():
             if value.startswith("&") or "\n" in value:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from pydantic import ValidationError
@@ -55,7 +55,8 @@ class Peer:
                 reply = tell("BiasCurrent", [7.0, 7.0, 7.0, 7.0])
             writer.write(reply)
         if not self.hang_up:
-            assert await reader.read() == b""
+            with suppress(ConnectionError):  # the driver hangs up on a late answer
+                assert await reader.read() == b""
         writer.close()
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +59,8 @@ class Peer:
                 reply = b"77.000000\n> "
             writer.write(reply)
         if not self.hang_up:
-            assert await reader.read() == b""
+            with suppress(ConnectionError):  # the driver hangs up on a late answer
+                assert await reader.read() == b""
         writer.close()
 
 
@@ -99,6 +101,7 @@ async def bench(
         (-11, "-11"),
         (95.5, "95.5"),
         (80.0, "80.0"),
+        (np.float64(95.5), "95.5"),
         (1e-5, "0.00001"),
         (1e22, "10000000000000000000000.0"),
         ("DLC PRO_012345", '"DLC PRO_012345"'),
@@ -112,7 +115,7 @@ async def bench(
 def test_values_in_both_directions(value: Value, text: str) -> None:
     assert encode(value) == text
     assert decode(text) == value
-    assert type(decode(text)) is type(value)
+    assert isinstance(value, type(decode(text)))
 
 
 def test_values_in_the_controllers_own_spelling() -> None:
