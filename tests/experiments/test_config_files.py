@@ -94,7 +94,7 @@ def test_light_paths_have_stages_of_known_kinds() -> None:
     assert stages(testbed, testbed.sources["bob_source"].idler) == (
         Stage("fibre", "bob_fibre"),
         Stage("polarization_controller", "bob_paddles"),
-        Stage("bell_state_measurement", "hub_bsm", "d"),
+        Stage("bell_state_measurement", "hub_bsm", "b"),
     )
     assert source_into(testbed, "idler", "hub_bsm.a") == "alice_source"
     assert source_into(testbed, "signal", "bob_analyser") == "bob_source"
