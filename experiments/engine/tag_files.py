@@ -29,6 +29,7 @@ class TagFiles:
 
     def __init__(self, folder: Path, record: Record) -> None:
         self._folder, self._record = folder, record
+        self._heralds: SegmentSink | None = None
 
     def keep_raw(self, feeds: Iterable[Feed]) -> None:
         """Set up raw recording of each tagger, in its own time, from the start of its recording on."""
@@ -42,12 +43,14 @@ class TagFiles:
     def around_heralds(
         self, bench: Bench, settings: SwappingSettings, delays: DelayCalibration
     ) -> list[Sink]:
-        """The sinks for one dwell: one that keeps the tags around heralds, or none."""
+        """The sinks for one dwell: one that keeps the tags around heralds, or none. All dwells share one
+        writer, since the last tags of a dwell come when the next has begun."""
         if self._record.tags != "heralds":
             return []
-        return [
-            HeraldSink(self._folder / "heralds", bench, settings, delays, round(self._record.around * PS))
-        ]
+        if self._heralds is None:
+            self._heralds = SegmentSink(self._folder / "heralds", HERALD_GRID_PS)
+        around_ps = round(self._record.around * PS)
+        return [HeraldSink(self._heralds, bench, settings, delays, around_ps)]
 
     def close(self, feeds: Iterable[Feed]) -> None:
         """Write what raw recordings that go on for ever still hold."""
@@ -83,7 +86,12 @@ class HeraldSink:
     in calibrations.json."""
 
     def __init__(
-        self, folder: Path, bench: Bench, settings: SwappingSettings, delays: DelayCalibration, around_ps: int
+        self,
+        segments: SegmentSink,
+        bench: Bench,
+        settings: SwappingSettings,
+        delays: DelayCalibration,
+        around_ps: int,
     ) -> None:
         from timetags.around import TagsAroundHeralds
 
@@ -93,7 +101,7 @@ class HeraldSink:
             bsm_window_ps=round(settings.bsm_window * PS),
             around_ps=around_ps,
         )
-        self._segments = SegmentSink(folder, HERALD_GRID_PS)
+        self._segments = segments
         self._kept_ps: int | None = None
         self._end_ps = 0
 

@@ -1,0 +1,79 @@
+"""The run folder: whole files or none, errors that say what to do, room for last words."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.engine.outcome import Ending, Exit, OpenError, RunError, State, StorageError, ending_of
+from experiments.engine.record import RESERVE_BYTES, RunFolder
+
+
+def test_names_and_journal(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "runs", "swap")
+    assert folder.name.split("-swap-")[0][:2] == "20"
+    assert len(folder.name.rsplit("-", 1)[1]) == 4
+    folder.journal(1.5, "dwell", {"setting": "ZZ"})
+    # Read while the run goes on: the line is there at once.
+    line = json.loads((folder.path / "journal.jsonl").read_text())
+    assert (line["t_s"], line["event"], line["setting"]) == (1.5, "dwell", "ZZ")
+    assert line["utc"].endswith("Z")
+    folder.close()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, "swap")
+    folder.write_json("results.json", {"a": 1})
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StorageError, match=r"no space left on the disk writing results\.json.*--runs"):
+        folder.write_json("results.json", {"a": 2})
+    assert json.loads((folder.path / "results.json").read_text()) == {"a": 1}
+    folder.close()
+
+
+def test_reserve_gives_way_to_the_last_words(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "swap")
+    reserve = folder.path / ".reserve"
+    assert reserve.stat().st_size == RESERVE_BYTES
+    folder.last_words({"state": "failed"})
+    assert not reserve.exists()
+    assert json.loads((folder.path / "run.json").read_text()) == {"state": "failed"}
+    folder.close()
+
+
+def test_nan_never_gets_into_a_json_file(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "swap")
+    with pytest.raises(ValueError, match="Out of range float"):
+        folder.write_json("results.json", {"a": float("nan")})
+    folder.close()
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("failure", "exit_code"),
+    [
+        (ExceptionGroup("", [RunError("x"), ExceptionGroup("", [StorageError("full")])]), Exit.STORAGE),
+        (FULL, Exit.STORAGE),
+        (OpenError("2 instruments", ["a", "b"]), Exit.INSTRUMENT),
+        (RunError("no peak"), Exit.FAILED),
+        (ZeroDivisionError("ours"), Exit.FAILED),
+    ],
+)
+def test_endings(failure: BaseException, exit_code: Exit) -> None:
+    ending = ending_of(failure)
+    assert isinstance(ending, Ending)
+    assert (ending.state, ending.exit) == (State.FAILED, exit_code)
+    assert ending.message
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    from bellbench.exit_codes import ExitCode
+
+    assert {int(code) for code in Exit} <= {int(code) for code in ExitCode}
