@@ -48,7 +48,7 @@ from experiments.engine.tags import TagCollector
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run went. `folder` is None when not even that could be made."""
+    """How a run went. `folder` is None for one that did not even get so far as to have one."""
 
     folder: Path | None
     ending: Ending
@@ -60,20 +60,18 @@ async def execute(
     loaded: LoadedExperiment,
     instruments: Mapping[str, Instrument],
     clock: RunClock,
+    folder: RunFolder,
     *,
-    runs: Path,
     seed: int,
     observers: Iterable[RunObserver] = (),
+    about: Mapping[str, object] | None = None,
 ) -> RunReport:
     """Carry out an experiment on these instruments (unopened, one for each name of the testbed).
 
-    Returns how it ended; raises nothing but errors of our own making. Cancelling the task aborts the run.
+    `folder` is new and is closed at the end; `about` is what else run.json shall say. Returns how the run
+    ended; raises nothing but errors of our own making. Cancelling the task aborts the run.
     """
-    try:
-        folder = RunFolder.create(runs, loaded.experiment.experiment)
-    except StorageError as error:
-        return RunReport(None, ending_of(error))
-    run = Run(loaded, instruments, GuardedClock(clock), folder, seed, observers)
+    run = Run(loaded, instruments, GuardedClock(clock), folder, seed, observers, about or {})
     try:
         await run.prepare()
         await run.carry_out()
@@ -96,12 +94,14 @@ class Run:
         folder: RunFolder,
         seed: int,
         observers: Iterable[RunObserver],
+        about: Mapping[str, object],
     ) -> None:
         self.loaded, self.clock, self.folder, self.seed = loaded, clock, folder, seed
         self.experiment = loaded.experiment
         self.bench = Bench(loaded.testbed, instruments)
         self.steps = [make_step(parameters) for parameters in self.experiment.plan]
         self._observers = Observers(observers, self._observer_failed)
+        self._more_about = about
         self._state = State.PREPARING
         self._began_utc = utc_now()
         self._open: list[Instrument] = []
@@ -259,6 +259,7 @@ class Run:
             "seed": self.seed,
             "state": self._state,
             "began_utc": self._began_utc,
+            **self._more_about,
         }
 
     def _write_configuration(self) -> None:

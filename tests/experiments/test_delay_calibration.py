@@ -15,8 +15,7 @@ CHANNEL = {name: k for k, name in enumerate(CABLE)}
 
 def tags(zero_ps: dict[str, int], tagger_of: dict[str, str], *, seed: int = 3, parallel: float = 0.5) -> dict:
     """Tags of 1 s: 60,000 pairs/s per arm with phi of t1, t2 = 700, 300 ps, jitter 150 ps at the spokes,
-    and
-    single clicks. A fraction `parallel` of pairs has equal polarization. `zero_ps[tagger]` is added."""
+    and single clicks. A fraction `parallel` of pairs has equal polarization. `zero_ps[tagger]` is added."""
     rng = np.random.default_rng(seed)
     clicks: dict[str, list[np.ndarray]] = {name: [] for name in CABLE}
     for spoke in SPOKES:

@@ -22,6 +22,12 @@ def test_names_and_journal(tmp_path: Path) -> None:
     folder.close()
 
 
+def test_runs_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="runs folder exists and is yours to write"):
+        RunFolder.create(tmp_path / "file" / "runs", "swap")
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder.create(tmp_path, "swap")
     folder.write_json("results.json", {"a": 1})

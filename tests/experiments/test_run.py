@@ -12,6 +12,7 @@ import pytest
 from experiments.engine import run as run_module
 from experiments.engine.events import Finished, Progress, RunEvent, StateChanged, StepBegan
 from experiments.engine.outcome import Exit, State
+from experiments.engine.record import RunFolder
 from experiments.engine.run import RunReport, execute
 from tests.experiments.fakes import (
     BRING_UP,
@@ -43,7 +44,7 @@ async def run(
         experiment(**more),
         bench.instruments,
         bench.clock,
-        runs=runs,
+        RunFolder.create(runs, "toy_swapping"),
         seed=seed,
         observers=[watcher or Watcher()],
     )
@@ -255,13 +256,6 @@ async def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert about(report)["exit_code"] == 6
 
 
-async def test_runs_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    report = await run(ToyBench(), tmp_path / "file" / "runs")
-    assert report.folder is None
-    assert report.ending.exit is Exit.STORAGE
-
-
 async def test_lost_tags_are_told(tmp_path: Path) -> None:
     bench, watcher = ToyBench(), Watcher()
     bench.clock.at.append((12.0, lambda: setattr(bench.taggers["bob_tagger"], "lose", 17)))
@@ -281,8 +275,15 @@ async def test_an_observer_cannot_break_a_run(tmp_path: Path) -> None:
     bench, broken, watcher = ToyBench(), Broken(), Watcher()
     loaded = experiment(plan=(WAIT,))
     report = await execute(
-        loaded, bench.instruments, bench.clock, runs=tmp_path, seed=1, observers=[broken, watcher]
+        loaded,
+        bench.instruments,
+        bench.clock,
+        RunFolder.create(tmp_path, "toy_swapping"),
+        seed=1,
+        observers=[broken, watcher],
+        about={"broker": "none"},
     )
+    assert about(report)["broker"] == "none"
     assert report.ending.exit is Exit.DONE
     assert broken.calls == 1
     assert isinstance(watcher.events[-1], Finished)
