@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from drivers.capabilities import RotationMount
 from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import SwappingSettings
 from experiments.config.plan import CalibrateDelays
 from experiments.engine.bench import Bench
@@ -59,7 +60,14 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
             raise RunError(str(error)) from error
         context.calibrations["delays"] = found
         about = _record(found, context.folder.name, self.parameters.duration)
-        context.folder.write_json("calibrations.json", {"delays": about})
+        context.store_calibration("delays", about)
+        context.tracker = DelayTracker(
+            [bench.channel(name) for name in hub],
+            [[bench.channel(name) for name in spoke] for spoke in spokes],
+            {bench.channel(name): delay for name, delay in found.delays_ps().items()},
+            time_ps=(begin + end) // 2,
+            error_ps=max(delay.error_ps for delay in found.fine.values()),
+        )
         # A tagger without a detector of this experiment has no shift of its own; any will do.
         context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in tags})
         shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())

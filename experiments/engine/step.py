@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from drivers.capabilities import Limits
 from drivers.errors import DeadlineError
 from experiments.calibrations.delays import DelayCalibration
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment, SwappingSettings
 from experiments.config.plan import PlanStep
 from experiments.engine.bench import Bench
@@ -76,11 +77,19 @@ class Context:
     store_results: Callable[[], None]
     """Write results.json from the tally as it is."""
     calibrations: dict[str, DelayCalibration] = field(default_factory=dict)
+    tracker: DelayTracker | None = None
+    """Follows the delays from their calibration on."""
     tally: Tally = field(default_factory=Tally)
+    _calibration_records: dict[str, object] = field(default_factory=dict)
 
     @property
     def settings(self) -> SwappingSettings:
         return self.experiment.settings
+
+    def store_calibration(self, name: str, record: object) -> None:
+        """Write what calibrations.json says under a name."""
+        self._calibration_records[name] = record
+        self.folder.write_json("calibrations.json", self._calibration_records)
 
     async def let_pass(self, seconds: float, doing: str, show: Callable[[], None] | None = None) -> None:
         """Sleep on the run clock, and every `TICK_S` tell how far the run is and what the detectors see."""

@@ -1,31 +1,46 @@
-"""A dwell: what is counted while the analysers stand in one setting."""
+"""A dwell: what is counted while the analysers stand in one setting, with delays that follow the drift.
+
+A dwell is counted in slices of ten seconds, each with the delays that the tracker expects in its middle. A
+look at the correlation peaks just before a slice brings the tracker up to date. Slices meet without gap or
+overlap: a herald counts in the slice that its time falls in, and finds its spokes' tags beyond the border.
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.delays import DelayCalibration
+from experiments.calibrations.tracking import DelayTracker, Look
 from experiments.config.experiment import SwappingSettings
-from experiments.engine.bench import Bench
 from experiments.engine.gates import Singles, Sink
-from experiments.engine.tags import PS, TagCollector
+from experiments.engine.tags import GUARD_S, PS, TagCollector
 from timetags.block import TagBlock
 
+if TYPE_CHECKING:
+    from timetags.fourfold import HeraldedFourfolds
+
 MARGIN_PS = 1_000_000_000
-"""Tags up to 1 ms around a dwell are shown to the four-fold finder, which counts heralds inside the dwell
-alone: a herald at its border still finds its spokes' tags. Far below the guard around a dwell (50 ms)."""
+"""How far beyond its borders a slice sees tags: 1 ms, far more than any delay that is left after the
+alignment, far less than the guard around a dwell."""
+SLICE_PS = 10**13
+"""Ten seconds, in which a clock that is off by 1e-11 moves by 100 ps; the track takes most of that away."""
+LOOK_PS = 25 * 10**10
+"""A quarter of a second: 15,000 pairs of the deployed link, which fix the peak to some 10 ps. It costs about
+as much computing as a second of counting."""
+FIRST_LOOK_PS = round(0.8 * GUARD_S * PS)
+"""The first look lies within the guard before the dwell, when the analysers already stand still."""
 
 
 class Dwell:
     """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in."""
 
     def __init__(
-        self, setting: str, window_ps: tuple[int, int], singles: Singles, fourfolds: "FourfoldSink"
+        self, setting: str, window_ps: tuple[int, int], singles: Singles, slices: "Sequence[Slice]"
     ) -> None:
         self.setting = setting
         self.begin_ps, self.end_ps = window_ps
-        self._singles, self._fourfolds = singles, fourfolds
+        self._singles, self._slices = singles, slices
 
     @classmethod
     def open(
@@ -33,18 +48,27 @@ class Dwell:
         setting: str,
         seconds: float,
         tags: TagCollector,
-        bench: Bench,
+        channels: int,
         settings: SwappingSettings,
-        delays: DelayCalibration,
+        tracker: DelayTracker,
         more: Sequence[Sink],
     ) -> "Dwell":
-        """Begin a dwell of `seconds` now; `more` sinks see what the four-fold finder sees."""
+        """Begin a dwell of `seconds` now, on tags of so many `channels`; `more` sinks see all its tags and
+        `MARGIN_PS` around."""
         begin, end = tags.window(seconds)
-        singles = Singles(len(bench.detectors))
-        fourfolds = FourfoldSink(bench, settings, delays, (begin, end))
+        singles = Singles(channels)
         tags.open_gate(begin, end, singles)
-        tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, fourfolds, *more)
-        return cls(setting, (begin, end), singles, fourfolds)
+        slices = []
+        for start in range(begin, end, SLICE_PS):
+            look_from = start - (LOOK_PS if start > begin else FIRST_LOOK_PS)
+            # The look ends where the slice begins to see tags, and comes first: so it has its say.
+            tags.open_gate(look_from, start - MARGIN_PS, Look(tracker, look_from, start - MARGIN_PS))
+            stop = min(start + SLICE_PS, end)
+            slices.append(Slice(settings, tracker, (start, stop)))
+            tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1])
+        if more:
+            tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more)
+        return cls(setting, (begin, end), singles, slices)
 
     @property
     def live_ps(self) -> int:
@@ -59,35 +83,47 @@ class Dwell:
     @property
     def heralds(self) -> NDArray[np.int64]:
         """Heralds by pattern, shape (4,)."""
-        return self._fourfolds.finder.pattern_heralds
+        return sum((s.heralds for s in self._slices), np.zeros(4, np.int64))
 
     @property
     def fourfolds(self) -> NDArray[np.int64]:
         """Four-folds by pattern, outcome at the first spoke, outcome at the second (H, V): (4, 2, 2)."""
-        return self._fourfolds.finder.pattern_counts
+        return sum((s.fourfolds for s in self._slices), np.zeros((4, 2, 2), np.int64))
 
 
-class FourfoldSink:
-    """Feeds the four-fold finder of `timetags` with the windows of an experiment."""
+class Slice:
+    """A sink: the four-fold finder of `timetags` with the windows of an experiment, over one slice."""
 
-    def __init__(
-        self, bench: Bench, settings: SwappingSettings, delays: DelayCalibration, window_ps: tuple[int, int]
-    ) -> None:
+    def __init__(self, settings: SwappingSettings, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
+        self._settings, self._tracker, self._window_ps = settings, tracker, window_ps
+        self._finder: HeraldedFourfolds | None = None
+        self.heralds = np.zeros(4, np.int64)
+        self.fourfolds = np.zeros((4, 2, 2), np.int64)
+
+    def add(self, block: TagBlock) -> None:
+        if self._finder is None:
+            self._finder = self._make_finder()
+            # The finder's own arrays, which go on growing.
+            self.heralds, self.fourfolds = self._finder.pattern_heralds, self._finder.pattern_counts
+        self._finder.add(block.times, block.channels, block.end_ps)
+
+    def finish(self) -> None:
+        if self._finder is not None:
+            self._finder.finish()
+            self._finder = None  # its buffers are large, and a long run has many slices
+
+    def _make_finder(self) -> "HeraldedFourfolds":
+        """With the delays of now: called with the first tags, when the look before has been taken."""
         from timetags.fourfold import HeraldedFourfolds
 
-        first, second = ([bench.channel(d) for d in bench.spoke_detectors(s)] for s in settings.spokes)
-        self.finder = HeraldedFourfolds(
-            [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)],
-            ((first[0], first[1]), (second[0], second[1])),
-            {bench.channel(name): delay for name, delay in delays.delays_ps().items()},
+        settings, tracker = self._settings, self._tracker
+        (first_h, first_v), (second_h, second_v) = tracker.spokes
+        return HeraldedFourfolds(
+            tracker.hub,
+            ((first_h, first_v), (second_h, second_v)),
+            tracker.delays_at(sum(self._window_ps) // 2),
             bsm_window_ps=round(settings.bsm_window * PS),
             spoke_window_ps=round(settings.spoke_window * PS),
             spoke_centre_ps=round(settings.spoke_window_centre * PS),
-            gate_ps=window_ps,
+            gate_ps=self._window_ps,
         )
-
-    def add(self, block: TagBlock) -> None:
-        self.finder.add(block.times, block.channels, block.end_ps)
-
-    def finish(self) -> None:
-        self.finder.finish()

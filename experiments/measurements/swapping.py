@@ -1,12 +1,13 @@
 """`measure_swapping`: four-folds behind each setting of the two analysers, and the figures made of them.
 
 For each setting the wave plates turn, come to rest and are read back; then tags count for the dwell, by
-their own time. Settings come in an order that the run's seed shuffles anew in each round, so that a slow
-drift does not favour one of them. Results are stored after each setting, so that an aborted run has them
-for what it measured.
+their own time, while the delays are tracked. Settings come in an order that the run's seed shuffles anew
+in each round, so that a slow drift does not favour one of them. Results are stored after each setting, so
+that an aborted run has them for what it measured.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
@@ -70,6 +71,7 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
         await context.let_pass(TAIL_S, "waiting for the last tags")
         await context.tags.reached(end_ps + MARGIN_PS)
         context.store_results()
+        _store_track(context)
 
     def _once(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
@@ -77,13 +79,30 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
     async def _dwell(self, context: Context, setting: Setting, doing: str) -> int:
         """Count for one dwell; returns its end in ps of hub time, up to which tags may come in later."""
         seconds, delays = self.parameters.dwell, context.calibrations["delays"]
+        assert context.tracker is not None  # made together with the calibration
         kept = context.tag_files.around_heralds(context.bench, context.settings, delays)
-        dwell = Dwell.open(setting.name, seconds, context.tags, context.bench, context.settings, delays, kept)
+        channels = len(context.bench.detectors)
+        dwell = Dwell.open(
+            setting.name, seconds, context.tags, channels, context.settings, context.tracker, kept
+        )
         context.tally.add(dwell)
         window = {"setting": setting.name, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
         context.announce(Happened("dwell", f"{setting.name} for {seconds:g} s", window))
         await context.let_pass(context.tags.lasts(seconds), doing, lambda: _show(context))
         return dwell.end_ps
+
+
+def _store_track(context: Context) -> None:
+    """Keep how the delays drifted, and say whether one jumped."""
+    assert context.tracker is not None
+    tracks = dict(zip(context.settings.spokes, context.tracker.tracks, strict=True))
+    record = {spoke: [asdict(point) for point in track.points] for spoke, track in tracks.items()}
+    context.store_calibration("delay_track", record)
+    for spoke, track in tracks.items():
+        for point in track.points:
+            if point.jumped:
+                message = f"the delay of {spoke} jumped to {point.offset_ps:+.0f} ps"
+                context.announce(Happened("delay jumped", message, {"spoke": spoke, **asdict(point)}))
 
 
 def _show(context: Context) -> None:
