@@ -7,6 +7,10 @@ addresses, the clock. This is the only place where a bench and a run meet.
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+import click
 
 from bellbench.simulation import bench_of
 from bellbench.telemetry import TelemetryObserver
@@ -14,6 +18,7 @@ from drivers import catalog
 from drivers.address import Address
 from drivers.capabilities import Instrument
 from experiments.config.files import LoadedExperiment
+from experiments.config.references import resolve
 from experiments.engine.clock import RunClock, WallClock
 from experiments.engine.events import RunObserver
 from experiments.engine.outcome import StorageError, ending_of
@@ -22,6 +27,17 @@ from experiments.engine.run import RunReport, execute
 from sim_instruments.bench import Bench
 from telemetry.broker import EmbeddedBroker
 from telemetry.publisher import Publisher
+
+MQTT_PORT = 1883
+
+
+class Connection(TypedDict):
+    """How to reach a broker."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
 
 
 class BenchClock:
@@ -45,19 +61,25 @@ class Session:
         self.bench: Bench | None = None
 
     async def carry_out(self, observers: Iterable[RunObserver] = ()) -> RunReport:
-        """Run it. Returns how it ended; a cancellation aborts the run and makes the instruments safe."""
-        experiment = self.loaded.experiment
-        try:
-            folder = RunFolder.create(self.runs, experiment.experiment)
-        except StorageError as error:
-            return RunReport(None, ending_of(error))
+        """Run it. Returns how it ended; a cancellation aborts the run and makes the instruments safe.
+
+        Raises click.UsageError when something that the run needs around it cannot be had.
+        """
+        experiment, testbed = self.loaded.experiment, self.loaded.testbed
         async with AsyncExitStack() as stack:
-            publisher = await stack.enter_async_context(await self._publisher(stack, folder))
             clock: RunClock = WallClock()
-            addresses = {name: entry.address for name, entry in self.loaded.testbed.instruments.items()}
-            if self.loaded.testbed.simulated:
-                self.bench = await stack.enter_async_context(bench_of(self.loaded.testbed, self.seed))
+            addresses = {name: entry.address for name, entry in testbed.instruments.items()}
+            if testbed.simulated:
+                self.bench = await stack.enter_async_context(bench_of(testbed, self.seed))
                 addresses, clock = self.bench.addresses, BenchClock(self.bench)
+            connection = await self._broker(stack)
+            try:
+                folder = RunFolder.create(self.runs, experiment.experiment)
+            except StorageError as error:
+                return RunReport(None, ending_of(error))
+            publisher = await stack.enter_async_context(
+                Publisher(**connection, site=testbed.testbed, run=folder.name, root=experiment.telemetry.root)
+            )
             return await execute(
                 self.loaded,
                 self._drivers(addresses),
@@ -68,15 +90,26 @@ class Session:
                 about={"broker": {"host": publisher.host, "port": publisher.port}},
             )
 
-    async def _publisher(self, stack: AsyncExitStack, folder: RunFolder) -> Publisher:
+    async def _broker(self, stack: AsyncExitStack) -> Connection:
+        """Where telemetry goes, and as whom."""
         telemetry = self.loaded.experiment.telemetry
         if telemetry.broker is None:
             broker = await stack.enter_async_context(EmbeddedBroker())
-            host, port = broker.host, broker.port
-        else:
-            host, _, number = telemetry.broker.removeprefix("mqtt://").partition(":")
-            port = int(number or 1883)
-        return Publisher(host, port, site=self.loaded.testbed.testbed, run=folder.name, root=telemetry.root)
+            return {"host": broker.host, "port": broker.port, "username": None, "password": None}
+        parts = urlsplit(telemetry.broker)
+        try:
+            username, password = (
+                resolve(reference) if reference else None
+                for reference in (telemetry.username, telemetry.password)
+            )
+        except LookupError as error:
+            raise click.UsageError(f"telemetry: {error}") from error
+        return {
+            "host": parts.hostname or "",
+            "port": parts.port or MQTT_PORT,
+            "username": username,
+            "password": password,
+        }
 
     def _drivers(self, addresses: dict[str, str]) -> dict[str, Instrument]:
         return {

@@ -1,15 +1,28 @@
 """From a testbed file to the simulated bench that it describes."""
 
+import click
+
+from drivers import catalog
+from drivers.capabilities import PolarizationController
 from experiments.config.testbed import Simulation, Testbed
-from sim_instruments.bench import Bench, Placed
+from sim_instruments.bench import MODELS, Bench, Placed
 from sim_instruments.world import layout as light
 
 
 def bench_of(testbed: Testbed, seed: int) -> Bench:
-    """The bench of a testbed whose instruments all stand at address `sim`."""
+    """The bench of a testbed whose instruments all stand at address `sim`.
+
+    Raises click.UsageError for an instrument that cannot be simulated.
+    """
     truth = testbed.simulation
     if truth is None:
-        raise ValueError(f"testbed {testbed.testbed} has no simulation section")
+        raise click.UsageError(f"testbed {testbed.testbed} has no simulation section")
+    for name, entry in testbed.instruments.items():
+        if entry.model not in MODELS:
+            raise click.UsageError(
+                f"{name}: model {entry.model} has no simulator on the bench (there are "
+                f"{', '.join(sorted(MODELS))}); give it the address of a real one"
+            )
     placed = [
         Placed(name, entry.model, entry.settings.model_dump() | _latency(name, truth))
         for name, entry in testbed.instruments.items()
@@ -27,7 +40,9 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
         sources=tuple(_source(name, testbed, truth) for name in testbed.sources),
         fibres=tuple(_fibre(name, testbed, truth) for name in testbed.fibres),
         paddles=tuple(
-            name for name, entry in testbed.instruments.items() if entry.model == "thorlabs_mpc320"
+            name
+            for name, entry in testbed.instruments.items()
+            if issubclass(catalog.find(entry.model), PolarizationController)
         ),
         analysers=tuple(
             light.Analyser(

@@ -22,6 +22,8 @@ async def connect(
     will: aiomqtt.Will | None = None,
     keepalive_s: int = 10,
     in_flight: int = 50,
+    username: str | None = None,
+    password: str | None = None,
 ) -> AsyncIterator[aiomqtt.Client]:
     """A connected client with at most `in_flight` unacknowledged messages; nothing is left behind after it.
 
@@ -41,6 +43,8 @@ async def connect(
         port,
         identifier=identifier,
         will=will,
+        username=username,
+        password=password,
         keepalive=keepalive_s,
         timeout=ANSWER_S,
         max_inflight_messages=in_flight,

@@ -51,8 +51,11 @@ class Publisher:
         keepalive_s: int = 10,
         flush_s: float = 2.0,
         queue_limit: int = 2000,
+        username: str | None = None,
+        password: str | None = None,
     ) -> None:
         self.host, self.port, self.run = host, port, run
+        self._username, self._password = username, password
         self.boot = secrets.token_hex(6)
         self.trouble: str | None = None  # why there is no connection, when there is none
         self._node, self._keepalive_s, self._flush_s = node, keepalive_s, flush_s
@@ -152,6 +155,8 @@ class Publisher:
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             keepalive_s=self._keepalive_s,
             in_flight=_BATCH,
+            username=self._username,
+            password=self._password,
         )
         async with line as client, asyncio.TaskGroup() as both:
             self.trouble = None

@@ -117,6 +117,29 @@ class Published(Part):
         return self
 
 
+class Accept(Part):
+    """Bounds within which a figure is accepted; a run with a figure outside ends with exit code 5."""
+
+    above: Number | None = None
+    below: Number | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> "Accept":
+        if self.above is None and self.below is None:
+            raise ValueError("give a bound: above, below or both")
+        return self
+
+    def problem(self, figure: str, value: float | None) -> str:
+        """What is wrong with a figure, or nothing. One that was not measured is not accepted."""
+        if value is None:
+            return f"{figure} was not measured"
+        if self.above is not None and not value > self.above:
+            return f"{figure} is {value:.4g}, not above {self.above:g}"
+        if self.below is not None and not value < self.below:
+            return f"{figure} is {value:.4g}, not below {self.below:g}"
+        return ""
+
+
 class Experiment(Part):
     """What to do. `testbed` is a path relative to the experiment file."""
 
@@ -129,6 +152,7 @@ class Experiment(Part):
     record: Record = Record()
     telemetry: Telemetry = Telemetry()
     published: dict[str, Published] = Field(default_factory=dict)
+    accept: dict[str, Accept] = Field(default_factory=dict)
 
     @field_serializer("plan")
     def _plan_as_written(self, plan: tuple[PlanStep, ...]) -> list[dict[str, Any]]:

@@ -146,13 +146,14 @@ def _read_experiment(
         if settings is not None:
             problems += [document.problem(fault, ("settings",)) for fault in settings.faults(inventory)]
     plan = document.data.get("plan")
-    published = data.get("published")
-    if isinstance(plan, list) and len(steps) == len(plan) and isinstance(published, dict):
+    if isinstance(plan, list) and len(steps) == len(plan):
         known = [result for step in steps.values() for result in step.results]
-        for name in published:
-            if name not in known:
-                message = f"{show_value(name)} is no result of this plan; {choices(name, known)}"
-                problems.append(document.at_key(("published", name), message))
+        for section in ("published", "accept"):
+            named = data.get(section)
+            for name in named if isinstance(named, dict) else ():
+                if name not in known:
+                    message = f"{show_value(name)} is no result of this plan; {choices(name, known)}"
+                    problems.append(document.at_key((section, name), message))
     return experiment, problems
 
 

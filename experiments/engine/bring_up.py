@@ -14,7 +14,6 @@ Everything set is read back, and a value that is not what was asked for ends the
 """
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
-# mypy: disable-error-code="type-abstract"
 
 import asyncio
 from collections.abc import Iterator

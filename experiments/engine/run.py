@@ -8,7 +8,6 @@ at once. A second cancellation does not skip any of that.
 """
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
-# mypy: disable-error-code="type-abstract"
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -163,6 +162,8 @@ class Run:
         rest = [i for i in self._open if i not in first]
         safe = await make_safe(first, rest)
         await asyncio.gather(*(i.close() for i in self.bench.instruments.values()), return_exceptions=True)
+        if ending.exit is Exit.DONE:
+            ending = self._accepted(ending)
         if unsafe := [f"{outcome.name}: {outcome.problem}" for outcome in safe if not outcome.verified]:
             text = "\n".join(["NOT VERIFIED SAFE, go and look:", *unsafe])
             ending = Ending(ending.state, Exit.NOT_SAFE, f"{ending.message}\n{text}".strip())
@@ -170,6 +171,18 @@ class Run:
         self._observers.notify(StateChanged(self.folder.name, ending.state, ending.message))
         self._observers.notify(Finished(self.folder.name, ending, results))
         return RunReport(self.folder.path, ending, results, tuple(safe))
+
+    def _accepted(self, ending: Ending) -> Ending:
+        """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
+        results = self._results(complete=True) or {}
+        problems = []
+        for name, accept in self.experiment.accept.items():
+            found = results.get(name)
+            value = found.get("value") if isinstance(found, dict) else None
+            problems.append(accept.problem(name, value))
+        if text := "\n".join(filter(None, problems)):
+            return Ending(ending.state, Exit.OUTSIDE_ACCEPTANCE, f"outside acceptance:\n{text}")
+        return ending
 
     def ending_for(self, failure: BaseException) -> Ending:
         """The ending that a failure means; a cancellation from outside is an abort, whatever it broke."""

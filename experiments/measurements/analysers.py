@@ -6,7 +6,6 @@ the plates' fast axes from H, in radians.
 """
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
-# mypy: disable-error-code="type-abstract"
 
 from dataclasses import dataclass
 from math import pi

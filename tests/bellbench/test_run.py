@@ -241,3 +241,26 @@ def test_bad_input_exits_2_with_its_place_and_starts_nothing(short: Path, tmp_pa
     assert done.returncode == 2
     assert re.search(r"short\.yaml:\d+:\d+: .*'nm' is a unit of length, not of time", done.stderr)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_figure_outside_acceptance_is_named_and_shows_in_the_exit_code(short: Path, tmp_path: Path) -> None:
+    short.write_text(short.read_text() + "accept:\n  swap_rate_hz: {above: 100}\n")
+    done = bellbench("run", short, "--runs", tmp_path / "runs", "--seed", "3", "--json")
+    assert done.returncode == 5
+    assert re.search(r"swap_rate_hz is [\d.]+, not above 100", done.stderr)
+    assert json.loads(done.stdout)["state"] == "completed"
+
+
+def test_a_secret_that_is_not_there_is_asked_for_before_anything_starts(short: Path, tmp_path: Path) -> None:
+    telemetry = "telemetry: {broker: 'mqtt://127.0.0.1:1', password: '${env:NO_SUCH_SECRET}'}\n"
+    short.write_text(short.read_text() + telemetry)
+    done = bellbench("run", short, "--runs", tmp_path / "runs")
+    assert done.returncode == 2
+    assert "NO_SUCH_SECRET" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_does_not_mind_a_broker_that_is_not_there(short: Path, tmp_path: Path) -> None:
+    short.write_text(short.read_text() + "telemetry: {broker: 'mqtt://127.0.0.1:1'}\n")
+    done = bellbench("run", short, "--runs", tmp_path / "runs", "--seed", "3", "--quiet")
+    assert done.returncode == 0, done.stderr

@@ -478,3 +478,12 @@ def test_any_damage_gives_config_error_or_a_good_file(bench: Bench, data: st.Dat
         (bench.folder / name).write_text(text[:start] + piece + text[end:])
     with contextlib.suppress(ConfigError):
         load(bench.folder / EXPERIMENT)
+
+
+def test_bounds_of_acceptance_say_what_lies_outside(bench: Bench) -> None:
+    bench.edit(EXPERIMENT, "record:", "accept: {chsh_s: {above: 2, below: 2.83}}\nrecord:")
+    accept = load_experiment(bench.folder / EXPERIMENT).experiment.accept["chsh_s"]
+    assert accept.problem("chsh_s", 2.2) == ""
+    assert accept.problem("chsh_s", 1.9) == "chsh_s is 1.9, not above 2"
+    assert accept.problem("chsh_s", 3.0) == "chsh_s is 3, not below 2.83"
+    assert accept.problem("chsh_s", None) == "chsh_s was not measured"

@@ -187,3 +187,21 @@ async def test_two_publishers_do_not_push_each_other_off(broker: EmbeddedBroker)
                     seen.add(message.topic.value)
                     if len(seen) == 2:
                         break
+
+
+async def test_user_and_password_go_into_the_connect_packet() -> None:
+    """MQTT 3.1.1, 3.1.2 and 3.1.3: flags 80h and 40h, then the fields at the end, each with its length."""
+    seen: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (packet := await reader.read(1000)) and not seen.done():
+            seen.set_result(packet)
+        writer.close()
+
+    async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Publisher("127.0.0.1", port, site="s", run="r", username="lab", password="secret"):
+            packet = await asyncio.wait_for(seen, 5)
+    assert packet[0] == 0x10
+    assert packet[packet.index(b"MQTT") + 5] & 0xC0 == 0xC0  # behind the level
+    assert packet.endswith(b"\x00\x03lab\x00\x06secret")

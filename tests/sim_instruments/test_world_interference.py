@@ -1,0 +1,147 @@
+"""Joint routing against bosonic Fock space, computed here from creation operators alone."""
+
+from itertools import product
+from math import exp, sqrt
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sim_instruments.world.interference import Tables, pair_probabilities, route
+from sim_instruments.world.pairs import Shape
+from sim_instruments.world.randomness import generator
+
+Complex = NDArray[np.complex128]
+
+
+def fock_probabilities(states: list[Complex], temporal: Complex) -> NDArray[np.float64]:
+    """P(p_1, ..., p_n) that n photons are found one in each time bin, at these ports.
+
+    Photon i is created by sum_jp temporal[i, j] states[i][p] a^+(j, p). The n-photon state is expanded
+    over occupation numbers of the 4n modes by applying one creation operator after the other.
+    """
+    n = len(states)
+    state: dict[tuple[int, ...], complex] = {(0,) * (4 * n): 1.0}
+    for i in range(n):
+        grown: dict[tuple[int, ...], complex] = {}
+        for occupation, value in state.items():
+            for j, p in product(range(n), range(4)):
+                amplitude = temporal[i, j] * states[i][p]
+                mode = 4 * j + p
+                more = list(occupation)
+                more[mode] += 1
+                key = tuple(more)
+                grown[key] = grown.get(key, 0) + value * amplitude * sqrt(more[mode])
+        state = grown
+    result = np.zeros((4,) * n)
+    for ports in product(range(4), repeat=n):
+        occupation = [0] * (4 * n)
+        for j, p in enumerate(ports):
+            occupation[4 * j + p] = 1
+        result[ports] = abs(state.get(tuple(occupation), 0.0)) ** 2
+    return result
+
+
+def random_state(rng: np.random.Generator) -> Complex:
+    vector = rng.normal(size=4) + 1j * rng.normal(size=4)
+    return vector / np.linalg.norm(vector)
+
+
+def test_two_photon_formula_is_that_of_fock_space_for_mixed_states() -> None:
+    """physics.md 4, row 1: to 1e-10, for random rank-two conditional states and amplitudes."""
+    rng = generator(1, "fock")
+    for _ in range(20):
+        ensembles = [[(w, random_state(rng)) for w in rng.dirichlet([1, 1])] for _ in range(2)]
+        f11, f12, f21, f22 = rng.normal(size=4)
+        temporal = np.array([[f11, f12], [f21, f22]], dtype=np.complex128)
+        expected = sum(
+            wa * wb * fock_probabilities([a, b], temporal) for wa, a in ensembles[0] for wb, b in ensembles[1]
+        )
+        g = [sum(w * np.outer(v, v.conj()) for w, v in ensemble) for ensemble in ensembles]
+        found = np.empty(16)
+        pair_probabilities(
+            g[0], g[1], (f11 * f22) ** 2, (f12 * f21) ** 2, complex(f11 * f22 * f12 * f21), found
+        )
+        assert np.abs(found - np.asarray(expected).ravel()).max() < 1e-10
+
+
+@pytest.mark.parametrize("photons", [3, 4])
+def test_groups_of_photons_take_ports_as_in_fock_space(photons: int) -> None:
+    """Chi-square of 4^n outcomes with 40,000 draws, seeded; the bound mean + 6 sigma of the chi-square has
+    a false-alarm rate below 1e-7."""
+    rng = generator(2, "groups")
+    conditional = np.zeros((2, 3, 4, 4), dtype=np.complex128)
+    pure = [random_state(rng) for _ in range(2)]
+    for source in range(2):
+        conditional[source, 0] = np.outer(pure[source], pure[source].conj())
+    shape = Shape(0, 700.0, 300.0)
+    times = np.array([0.0, 130.0, 260.0, 500.0])[:photons]
+    sources = np.array([0, 1, 0, 1], dtype=np.int8)[:photons]
+    separations = np.array([800.0, 700.0, 400.0, 300.0])[:photons]
+
+    def phi(x: float) -> float:
+        return exp(-x / 1400) if x >= 0 else exp(x / 600)
+
+    temporal = np.array(
+        [[phi(times[i] + separations[i] - times[j]) for j in range(photons)] for i in range(photons)],
+        dtype=np.complex128,
+    )
+    expected = fock_probabilities([pure[s] for s in sources], temporal).ravel()
+    expected /= expected.sum()
+    draws = 40_000
+    gap = 1e6  # between groups, far beyond the reach of interference
+    t = (np.arange(draws)[:, None] * gap + times).ravel()
+    port = np.empty(len(t), dtype=np.int8)
+    tables = Tables.of(conditional)
+    route(
+        t, np.tile(separations, draws), np.zeros(len(t), dtype=np.int8), np.tile(sources, draws),
+        rng.random(len(t)), tables.conditional, tables.single, tables.pure, tables.weight,
+        np.array([shape.row, shape.row]), shape.reach_ps, 1.0, 0.0, rng, port,
+    )  # fmt: skip
+    index = port.reshape(draws, photons) @ (4 ** np.arange(photons - 1, -1, -1))
+    counts = np.bincount(index, minlength=4**photons)
+    likely = expected * draws > 5
+    chi2 = ((counts - draws * expected) ** 2 / (draws * expected))[likely].sum()
+    freedom = likely.sum()
+    assert chi2 < freedom + 6 * sqrt(2 * freedom)
+
+
+def test_identical_photons_from_both_inputs_never_leave_by_different_ports() -> None:
+    """Hong, Ou and Mandel: with full overlap in time and polarization, both photons leave a 50:50 beam
+    splitter together; with orthogonal polarizations half of them part."""
+    rng = generator(3, "hom")
+    h = np.array([[1, 0, 1, 0], [1, 0, -1, 0]]) / sqrt(2)
+    v = np.array([0, 1, 0, -1]) / sqrt(2)
+    conditional = np.zeros((2, 3, 4, 4), dtype=np.complex128)
+    conditional[0, 0], conditional[1, 0], conditional[1, 1] = (np.outer(s, s) for s in (h[0], h[1], v))
+    tables, shape = Tables.of(conditional), Shape(0, 400.0, 150.0)
+    pairs = 2000
+    t = np.repeat(np.arange(pairs) * 1e6, 2)
+    for outcome, parted in ((0, 0.0), (1, 0.5)):
+        port = np.empty(2 * pairs, dtype=np.int8)
+        route(
+            t, np.full(len(t), 300.0), np.tile([0, outcome], pairs).astype(np.int8),
+            np.tile([0, 1], pairs).astype(np.int8), rng.random(len(t)), tables.conditional, tables.single,
+            tables.pure, tables.weight, np.array([shape.row, shape.row]), shape.reach_ps, 1.0, 0.0, rng, port,
+        )  # fmt: skip
+        sides = port.reshape(pairs, 2) // 2
+        share = np.mean(sides[:, 0] != sides[:, 1])
+        # 2,000 pairs: a standard error of at most 0.011; 0.06 is more than 5 of them.
+        assert share == 0.0 if parted == 0.0 else abs(share - parted) < 0.06
+
+
+def test_swapped_state_of_ideal_photons_is_a_bell_state_for_every_herald() -> None:
+    """The four kept port patterns leave the signals in Psi- or Psi+, here in the amplitudes: with |Phi+>
+    pairs, u = H or V of a signal leaves its idler in H or V."""
+    idler = {0: np.array([1, 0]), 1: np.array([0, 1])}
+    split = {0: np.array([1, 1]) / sqrt(2), 1: np.array([1, -1]) / sqrt(2)}
+
+    def amplitude(ua: int, ub: int, p: int, q: int) -> complex:
+        a = np.kron(split[0], idler[ua])
+        b = np.kron(split[1], idler[ub])
+        return complex(a[p] * b[q] + a[q] * b[p])
+
+    for p, q, sign in ((0, 3, -1), (2, 1, -1), (0, 1, 1), (2, 3, 1)):
+        hh, hv, vh, vv = (amplitude(ua, ub, p, q) for ua, ub in product((0, 1), repeat=2))
+        assert hh == vv == 0
+        assert hv * sign == pytest.approx(vh)
