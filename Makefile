@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint acceptance clean
 
 setup: .venv/installed
 
@@ -19,9 +19,13 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	
+
 test: lint
 	$(BIN)/pytest -n 2
+
+# The figures of physics.md 5 to within its bands, over hours of simulated time (about 45 minutes).
+acceptance: setup
+	$(BIN)/pytest -m long -s tests/acceptance
 
 clean:
 	rm -rf .venv

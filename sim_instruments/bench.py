@@ -1,7 +1,7 @@
 """The bench of a testbed: its simulated instruments, in one light field, moved through time together.
 
-`Bench.advance` is the only thing that makes time pass. It works in slices of 100 ms (10 ms while a motor
-turns): instruments' settings are read, the light of the slice is drawn in a worker thread while the
+`Bench.advance` is the only thing that makes time pass. It works in slices of 250 ms (20 ms while a motor
+turns and somebody looks): instruments' settings are read, the light of the slice is drawn in a worker thread while the
 clicks of the one before go out over the wires, then the instruments' own time moves on. A reader that
 does not keep up with the clicks holds the bench back.
 """
@@ -33,8 +33,8 @@ from sim_instruments.world.layout import Layout
 from sim_instruments.world.light_field import Clicks, LightField, Ports
 from sim_instruments.world.randomness import generator
 
-SLICE_PS = 100_000_000_000
-MOVING_SLICE_PS = 10_000_000_000
+SLICE_PS = 250_000_000_000
+MOVING_SLICE_PS = 20_000_000_000
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,9 @@ class Bench:
                 raise
 
     async def _slice(self, end_ps: int) -> dict[str, Clicks]:
-        moving = any(instrument.moving for instrument in self.instruments.values())
-        span_ps = min(MOVING_SLICE_PS if moving else SLICE_PS, end_ps - self.light.now_ps)
         self.light.tune()
+        moving = self.light.observed and any(i.moving for i in self.instruments.values())
+        span_ps = min(MOVING_SLICE_PS if moving else SLICE_PS, end_ps - self.light.now_ps)
         exposure = asyncio.ensure_future(asyncio.to_thread(self.light.expose, span_ps))
         try:
             clicks = await asyncio.shield(exposure)

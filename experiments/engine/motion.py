@@ -8,7 +8,7 @@ from drivers.errors import DeadlineError
 from experiments.engine.clock import RunClock
 from experiments.engine.outcome import RunError
 
-POLL_S = 0.05
+POLL_S = 0.1
 """How often motion is asked after, in seconds of run clock."""
 TURNING_S = 60.0
 """Deadline for turning wave plates, in seconds of run clock."""

@@ -75,7 +75,8 @@ class LightField:
         self.layout, self.ports = layout, ports
         self.now_ps = 0
         self._drifted_ps = 0
-        self._observed = False
+        self.observed = False
+        """Whether a tagger looks, so that clicks are computed."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="light")
         self._fibres = {f.name: DriftingFibre(f, generator(seed, f.name)) for f in layout.fibres}
         self._analysers = {a.name: a for a in layout.analysers}
@@ -136,12 +137,12 @@ class LightField:
             self._tuned_to = setting
             self._retune()
         observed = any(port.recording for port in self.ports.taggers.values())
-        if observed and not self._observed:
+        if observed and not self.observed:
             for channel in self._channels.values():
                 channel.forget()
             for hub in self._hubs.values():
                 hub.forget()
-        self._observed = observed
+        self.observed = observed
 
     def _retune(self) -> None:
         self._statistics = []
@@ -221,7 +222,7 @@ class LightField:
 
     def expose(self, span_ps: int) -> dict[str, Clicks]:
         """Let the slice happen. Returns what each tagger saw; nothing when nobody looks."""
-        if not self._observed:
+        if not self.observed:
             return {}
         span = float(span_ps)
         born = list(
