@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGES = Path(__file__).parents[2] / "docs"
+TREE = Path(__file__).parents[2]
+PAGES = TREE / "docs"
 EXECUTED = ("console", "python", "toml", "yaml")
 """Languages of blocks that a reader copies; one of them without a command or a file name is a mistake."""
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -96,3 +97,13 @@ def _commands(block: str) -> list[Command]:
 
 def _stripped(text: str) -> str:
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip()
+
+
+def checkout(folder: Path) -> None:
+    """What a reader has before her once `make setup` is done: the files that the commands of the pages
+    need, and the environment that runs now."""
+    (folder / "configs").symlink_to(TREE / "configs")
+    (folder / ".venv").symlink_to(sys.prefix)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (folder / name).write_bytes((TREE / name).read_bytes())
+        os.utime(folder / name, (0, 0))  # older than the environment: nothing is left to set up
