@@ -1,9 +1,9 @@
 """The bench of a testbed: its simulated instruments, in one light field, moved through time together.
 
 `Bench.advance` is the only thing that makes time pass. It works in slices of 250 ms (20 ms while a motor
-turns and somebody looks): instruments' settings are read, the light of the slice is drawn in a worker thread while the
-clicks of the one before go out over the wires, then the instruments' own time moves on. A reader that
-does not keep up with the clicks holds the bench back.
+turns and somebody looks): instruments' settings are read, the light of the slice is drawn in a worker
+thread while the clicks of the one before go out over the wires, then the instruments' own time moves on.
+A reader that does not keep up with the clicks holds the bench back.
 """
 
 import asyncio

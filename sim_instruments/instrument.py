@@ -43,7 +43,7 @@ class SimInstrument(ABC):
         """Whether something that touches the light is changing, so that slices must be short."""
         return False
 
-    async def flush(self) -> None:
+    async def flush(self) -> None:  # noqa: B027 - most instruments queue nothing
         """Wait until what `advance` queued has been handed to the operating system."""
 
     async def take(self, tags: Tags, until_ps: int) -> None:

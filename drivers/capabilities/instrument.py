@@ -99,6 +99,8 @@ class Instrument(ABC):
         """Raise LimitError unless `value` is inside `limits`."""
         if value not in limits:
             raise LimitError(
-                self.name, str(self.address), f"{what} {value:g} {limits.unit} is outside {limits}",
+                self.name,
+                str(self.address),
+                f"{what} {value:g} {limits.unit} is outside {limits}",
                 "Choose a value inside, or change the limit in the testbed file",
             )
