@@ -191,9 +191,9 @@ def _figures_so_far(live: Live | None) -> str:
 def results_table(results: Mapping[str, Any]) -> RenderableType:
     """Our figures with their error bars beside the published ones."""
     table = Table(title="Results", title_justify="left", title_style="bold")
-    table.add_column("figure")
-    table.add_column("measured", justify="right")
-    table.add_column("published", justify="right")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("published", justify="right", no_wrap=True)
     table.add_column("source", overflow="fold")
     for name, (label, unit) in FIGURES.items():
         found = results.get(name)

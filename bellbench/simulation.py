@@ -24,14 +24,18 @@ def bench_of(testbed: Testbed, seed: int) -> Bench:
                 f"{', '.join(sorted(MODELS))}); give it the address of a real one"
             )
     placed = [
-        Placed(name, entry.model, entry.settings.model_dump() | _latency(name, truth))
+        Placed(name, entry.model, entry.settings.model_dump() | _tagger(name, truth))
         for name, entry in testbed.instruments.items()
     ]
     return Bench(layout_of(testbed, truth), placed, seed)
 
 
-def _latency(name: str, truth: Simulation) -> dict[str, float]:
-    return {"start_latency": truth.taggers[name].start_latency} if name in truth.taggers else {}
+def _tagger(name: str, truth: Simulation) -> dict[str, float]:
+    """What a simulated tagger needs to know of itself."""
+    if name not in truth.taggers:
+        return {}
+    tagger = truth.taggers[name]
+    return {"start_latency": tagger.start_latency, "resolution_ps": round(tagger.resolution * 1e12)}
 
 
 def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
@@ -65,7 +69,7 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
         ),
         detectors=tuple(_detector(name, testbed, truth) for name in testbed.detectors),
         taggers=tuple(
-            light.Tagger(name, tagger.frequency_error, tagger.noise_counts)
+            light.Tagger(name, tagger.frequency_error, tagger.noise_counts, round(tagger.resolution * 1e12))
             for name, tagger in truth.taggers.items()
         ),
         taps=tuple(

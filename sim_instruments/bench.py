@@ -82,7 +82,13 @@ def _meter(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrum
 
 def _tagger(placed: Placed, ports: Ports, rng: np.random.Generator) -> SimInstrument:
     port = ports.taggers[placed.name] = TaggerPort({number: TaggerInput() for number in range(1, 5)})
-    return SimIdqId900(placed.name, rng, port, start_latency_s=placed.settings["start_latency"])
+    return SimIdqId900(
+        placed.name,
+        rng,
+        port,
+        start_latency_s=placed.settings["start_latency"],
+        resolution_ps=int(placed.settings["resolution_ps"]),
+    )
 
 
 MODELS: dict[str, Callable[[Placed, Ports, np.random.Generator], SimInstrument]] = {

@@ -199,12 +199,13 @@ class SimulatedTagger(Part):
 
     `start_latency` bounds the unknown time between the command to record and the tagger's time zero,
     `frequency_error` is the relative error of its clock, `noise_counts` the clicks per second of an input
-    that sees nothing.
+    that sees nothing, `resolution` the width of its time bins in whole picoseconds.
     """
 
     start_latency: Annotated[Seconds, NotNegative]
     frequency_error: Annotated[Number, Field(gt=-1e-3, lt=1e-3)]
     noise_counts: Annotated[Hertz, NotNegative] = 0.0
+    resolution: Annotated[Seconds, Field(ge=1e-12)] = 1e-12
 
 
 class Simulation(Part):

@@ -59,8 +59,11 @@ class Feed:
                 f"the tag stream jumps from {self.reach_ps} ps to {block.start_ps} ps",
                 "Tags are missing or doubled; run again, and look at the tagger's stream",
             )
+        from timetags.rates import count
+
         times, inputs = block.times, block.channels
-        by_input = np.bincount(inputs, minlength=256)
+        by_input = np.zeros(256, np.int64)
+        count(inputs, by_input)
         if by_input[~self._wired].any():
             # An input that no detector feeds was recorded; its clicks belong to nobody.
             keep = self._wired[inputs]

@@ -82,11 +82,14 @@ class Singles:
     """A sink that counts the tags of each channel and the time in which they came."""
 
     def __init__(self, channels: int) -> None:
-        self.counts = np.zeros(channels, np.int64)
+        self._counts = np.zeros(256, np.int64)
+        self.counts = self._counts[:channels]
         self.live_ps = 0
 
     def add(self, block: TagBlock) -> None:
-        self.counts += np.bincount(block.channels, minlength=len(self.counts))
+        from timetags.rates import count
+
+        count(block.channels, self._counts)
         self.live_ps += block.end_ps - block.start_ps
 
     def finish(self) -> None:

@@ -36,7 +36,7 @@ class SimIdqId900(SimInstrument):
 
     def __init__(
         self, name: str, rng: np.random.Generator, port: TaggerPort,
-        *, start_latency_s: float, resolution_ps: int = 13,
+        *, start_latency_s: float, resolution_ps: int,
     ) -> None:  # fmt: skip
         super().__init__(name, rng)
         self.port = port

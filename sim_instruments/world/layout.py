@@ -109,7 +109,7 @@ class Tagger:
     frequency_error: float
     noise_counts_hz: float
     """The tagger's own counts per input, with or without a detector."""
-    resolution_ps: int = 13
+    resolution_ps: int = 1
 
 
 @dataclass(frozen=True)

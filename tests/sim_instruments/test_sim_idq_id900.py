@@ -27,7 +27,9 @@ class Bench:
 
     def __init__(self, latency_s: float = 0.0, seed: int = 5) -> None:
         self.port = TaggerPort({n: TaggerInput() for n in (1, 2, 3, 4)})
-        self.sim = SimIdqId900("tagger", np.random.default_rng(seed), self.port, start_latency_s=latency_s)
+        self.sim = SimIdqId900(
+            "tagger", np.random.default_rng(seed), self.port, resolution_ps=13, start_latency_s=latency_s
+        )
         self.context = zmq.asyncio.Context()
         self.sockets: list[zmq.asyncio.Socket] = []
 
