@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,21 +15,16 @@ from hypothesis import strategies as st
 from sim_instruments.detectors.nanowire_sweeps import PeriodCounter
 from sim_instruments.detectors.singlequantum_websq import Objects, SimSingleQuantumWebSq
 from sim_instruments.ports import NanowirePort
+from tests.sim_instruments.raw_client import RawClient
 
 ETB = b"\x17"
 BIAS = b'{"command": "SetAllBiasCurrents", "label": "BiasCurrent", "value": [10.5, 11.0, 9.8, 0.0]}'
 ENABLE = b'{"command": "DetectorEnable", "label": "DetectorEnable", "value": true}'
 
 
-class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
+class Client(RawClient):
     async def message(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(ETB), 5)
+        return await self.until(ETB)
 
     async def told(self) -> tuple[str, Any]:
         said = json.loads((await self.message())[:-1])
@@ -44,23 +38,7 @@ class Client:
         return value
 
     async def line(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(b"\n"), 5)
-
-    async def last_words(self, request: bytes) -> bytes:
-        """Send, end the sending side, and read until the instrument has closed its own."""
-        self.writer.write(request)
-        self.writer.write_eof()
-        return await asyncio.wait_for(self.reader.read(), 5)
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.transport.abort()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        return await self.until(b"\n")
 
 
 class Bench:
@@ -87,7 +65,7 @@ class Bench:
 
 
 async def test_the_exchange_of_the_notes_reaches_all_clients() -> None:
-    async with Bench() as bench, connected(bench.control) as one, connected(bench.control) as two:
+    async with Bench() as bench, Client.at(bench.control) as one, Client.at(bench.control) as two:
         assert await two.value("NumberOfDetectors") == 4
         one.send(ENABLE)
         for client in (one, two):
@@ -102,7 +80,7 @@ async def test_the_exchange_of_the_notes_reaches_all_clients() -> None:
 
 
 async def test_label_properties() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         client.send(b'{"request": "labelProps", "value": "None"}')
         properties: dict[str, Any] = {}
         while "temperature_long_memory" not in properties:
@@ -119,7 +97,7 @@ async def test_label_properties() -> None:
 
 
 async def test_bias_reaches_the_wires_only_while_enabled() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         client.send(BIAS)
         await client.message()
         assert [p.bias_a for p in bench.ports] == [0.0] * 4
@@ -133,7 +111,7 @@ async def test_bias_reaches_the_wires_only_while_enabled() -> None:
 
 
 async def test_triggers_and_voltages() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         client.send(
             b'{"command": "SetAllTriggerLevels", "label": "TriggerLevel", "value": [50, 60, 70, -80]}'
         )
@@ -164,7 +142,7 @@ async def test_triggers_and_voltages() -> None:
     ],
 )
 async def test_errors_go_to_the_client_that_erred(request_: bytes) -> None:
-    async with Bench() as bench, connected(bench.control) as one, connected(bench.control) as two:
+    async with Bench() as bench, Client.at(bench.control) as one, Client.at(bench.control) as two:
         one.send(request_)
         label, text = await one.told()
         assert "Error" in label
@@ -174,7 +152,7 @@ async def test_errors_go_to_the_client_that_erred(request_: bytes) -> None:
 
 
 async def test_counts_come_once_per_period_of_simulated_time() -> None:
-    async with Bench() as bench, connected(bench.control) as client, connected(bench.counts) as counts:
+    async with Bench() as bench, Client.at(bench.control) as client, Client.at(bench.counts) as counts:
         client.send(b'{"command": "SetMeasurementPeriod", "label": "InptMeasurementPeriod", "value": 123}')
         assert await client.told() == ("InptMeasurementPeriod", 123)
         bench.let_click(0.100, [5000, 4000, 10, 0])
@@ -208,7 +186,7 @@ def test_periods_inside_slices_keep_poisson_statistics() -> None:
 async def test_automatic_bias_finds_the_bias_that_the_wires_show() -> None:
     # Wire k counts exp(bias / 2 uA) dark counts per second and latches above its switching current.
     switching_ua = [12.2, 8.1, 90.0, 90.0]
-    async with Bench() as bench, connected(bench.control) as client, connected(bench.control) as other:
+    async with Bench() as bench, Client.at(bench.control) as client, Client.at(bench.control) as other:
         client.send(ENABLE)
         client.send(
             b'{"command": "DarkCountsAutoIV", "label": "DarkCountsAutoIV", "value": [1e6, 1e6, 100, 1000]}'
@@ -240,7 +218,7 @@ async def test_automatic_bias_finds_the_bias_that_the_wires_show() -> None:
 
 
 async def test_a_bias_set_during_the_search_ends_it() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         client.send(ENABLE + b'{"command": "AutoCaliBiasCurrents", "value": true}')
         assert [(await client.told())[0] for _ in range(2)] == ["DetectorEnable", "StartAutoIV"]
         for _ in range(5):
@@ -254,7 +232,7 @@ async def test_a_bias_set_during_the_search_ends_it() -> None:
 
 
 async def test_a_scan_notes_voltage_against_bias() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         client.send(ENABLE)
         for label, value in (("Start", 1.0), ("End", 3.0), ("Increment", 0.5)):
             client.send(json.dumps({"command": f"IVScan{label}", "value": value}).encode())
@@ -274,7 +252,7 @@ async def test_a_scan_notes_voltage_against_bias() -> None:
 
 
 async def test_temperatures_are_logged_in_simulated_time() -> None:
-    async with Bench() as bench, connected(bench.control) as client:
+    async with Bench() as bench, Client.at(bench.control) as client:
         bench.websq.advance(25.0)
         history = await client.value("TemperatureHistory")
         assert isinstance(history, dict)
@@ -286,7 +264,7 @@ async def test_temperatures_are_logged_in_simulated_time() -> None:
 
 
 async def test_silence_swallows_commands_without_effect() -> None:
-    async with Bench() as bench, connected(bench.control) as client, connected(bench.counts) as counts:
+    async with Bench() as bench, Client.at(bench.control) as client, Client.at(bench.counts) as counts:
         client.send(ENABLE)
         await client.message()
         bench.websq.faults.silent = True
@@ -300,8 +278,8 @@ async def test_refused_connections() -> None:
     async with Bench() as bench:
         bench.websq.faults.refuse = True
         for port in (bench.control, bench.counts):
-            async with connected(port) as client:
-                assert await asyncio.wait_for(client.reader.read(), 5) == b""
+            async with Client.at(port) as client:
+                assert await client.rest() == b""
 
 
 @given(
@@ -334,9 +312,9 @@ def test_any_bytes_leave_it_able_to_answer(noise: bytes) -> None:
     async def scenario() -> None:
         async with Bench() as bench:
             for port in (bench.control, bench.counts):
-                async with connected(port) as client:
+                async with Client.at(port) as client:
                     await client.last_words(noise)
-            async with connected(bench.control) as client, connected(bench.counts) as counts:
+            async with Client.at(bench.control) as client, Client.at(bench.counts) as counts:
                 assert await client.value("NumberOfDetectors") == 4
                 bench.websq.advance(0.1)
                 assert await counts.line() == b"1769860800.100,0,0,0,0\n"

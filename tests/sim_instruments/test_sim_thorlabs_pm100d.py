@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -12,35 +10,17 @@ from hypothesis import strategies as st
 
 from sim_instruments.optics.thorlabs_pm100d import COMMANDS, DARK_A, NOISE_A, SimThorlabsPm100d, responsivity
 from sim_instruments.ports import MeterPort
+from tests.sim_instruments.raw_client import RawClient
 
 
-class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
+class Client(RawClient):
     async def ask(self, message: str) -> str:
-        self.writer.write(message.encode() + b"\n")
-        return (await asyncio.wait_for(self.reader.readuntil(b"\n"), 5)).decode()[:-1]
+        self.send(message.encode() + b"\n")
+        return (await self.until(b"\n")).decode()[:-1]
 
     async def say(self, message: str) -> str:
         """Send a command; returns what the error queue says of it."""
         return await self.ask(f"{message}\nSYST:ERR?")
-
-    async def last_words(self, message: bytes) -> bytes:
-        """Send, end the sending side, and read until the instrument has closed its own."""
-        self.writer.write(message)
-        self.writer.write_eof()
-        return await asyncio.wait_for(self.reader.read(), 5)
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.transport.abort()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
 class Bench:
@@ -65,7 +45,7 @@ FLOOR_W = 6 * (NOISE_A + DARK_A) / responsivity(780.0)  # noise and dark current
 
 
 async def test_identity_and_forms() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert re.fullmatch(r"THORLABS,PM100D,P\d{7},2\.4\.0", await client.ask("*IDN?"))
         assert re.fullmatch(r"\w+,\d+,15-Jan-2018,1,\d+,33", await client.ask("SYST:SENS:IDN?"))
         assert await client.ask("SENS:CORR:WAV?") == "1.55000000E+03"
@@ -75,7 +55,7 @@ async def test_identity_and_forms() -> None:
 
 
 async def test_crlf_ends_a_line_too() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert await client.ask("SENS:CORR:WAV 780\r\nSENS:CORR:WAV?\r") == "7.80000000E+02"
 
 
@@ -90,14 +70,14 @@ async def test_crlf_ends_a_line_too() -> None:
     ],
 )
 async def test_short_and_long_forms(wavelength: str) -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert await client.say(f"{wavelength} 780") == NO_ERROR
         assert await client.ask(f"{wavelength}?") == "7.80000000E+02"
         assert await client.ask(f"{wavelength}? MIN;{wavelength}? MAX") == "7.00000000E+02;1.80000000E+03"
 
 
 async def test_power_is_the_light_on_the_sensor() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         await client.say("SENS:CORR:WAV 780")
         for query in ("READ?", "MEAS:POW?", "INIT;FETC?", "MEASURE:SCALAR:POWER?"):
             assert float(await client.ask(query)) == pytest.approx(200e-6, abs=FLOOR_W)
@@ -109,7 +89,7 @@ async def test_power_is_the_light_on_the_sensor() -> None:
 
 
 async def test_fetch_repeats_the_last_reading() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         first = await client.ask("READ?")
         bench.light.power_w = 1e-6
         assert await client.ask("FETC?") == first
@@ -117,7 +97,7 @@ async def test_fetch_repeats_the_last_reading() -> None:
 
 
 async def test_a_wrong_wavelength_gives_a_wrong_power() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         await client.say("SENS:CORR:WAV 1324")
         wrong = 200e-6 * responsivity(780.0) / responsivity(1324.0)
         assert wrong < 0.6 * 200e-6
@@ -130,13 +110,13 @@ async def test_a_wrong_wavelength_gives_a_wrong_power() -> None:
 
 
 async def test_attenuation_before_the_sensor_is_made_up_for() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert await client.say("SENS:CORR:WAV 780;SENS:CORR:LOSS:INP:MAGN 20") == NO_ERROR
         assert float(await client.ask("READ?")) == pytest.approx(20e-3, abs=100 * FLOOR_W)
 
 
 async def test_averaging_lowers_the_noise_as_its_root() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
 
         async def spread(averages: int) -> float:
             assert await client.say(f"SENS:AVER:COUN {averages}") == NO_ERROR
@@ -149,7 +129,7 @@ async def test_averaging_lowers_the_noise_as_its_root() -> None:
 
 
 async def test_ranges_by_hand_and_by_itself() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         await client.say("SENS:CORR:WAV 780")
         assert await client.ask("SENS:POW:RANG:AUTO?") == "1"
         highest = await client.ask("SENS:POW:RANG? MAX")
@@ -165,7 +145,7 @@ async def test_ranges_by_hand_and_by_itself() -> None:
 
 
 async def test_zeroing_takes_the_dark_current_away() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         bench.light.power_w = 0.0
         bench.meter.device.dark_a = 5e-9
         await client.say("SENS:AVER 100")
@@ -202,14 +182,14 @@ async def test_zeroing_takes_the_dark_current_away() -> None:
     ],
 )
 async def test_the_error_queue(message: str, error: str) -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert await client.say(message) == error
         assert await client.ask("SYST:ERR?") == NO_ERROR
         assert await client.ask("SENS:CORR:WAV?") == "1.55000000E+03"
 
 
 async def test_errors_come_out_in_order_and_overflow() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         assert await client.say("BAD;SENS:CORR:WAV 1") == '-113,"Undefined header"'
         assert await client.ask("SYST:ERR?") == '-222,"Data out of range"'
         errors = (await client.ask(";".join(["BAD"] * 100 + ["SYST:ERR?"] * 100))).split(";")
@@ -220,28 +200,28 @@ async def test_errors_come_out_in_order_and_overflow() -> None:
 
 
 async def test_every_query_answers() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         for tree, command in COMMANDS.items():
             if command.read is not None:
                 assert await client.ask(re.sub(r"\[.*?\]", "", tree) + "?"), tree
 
 
 async def test_clients_see_one_meter() -> None:
-    async with Bench() as bench, connected(bench.port) as one, connected(bench.port) as two:
+    async with Bench() as bench, Client.at(bench.port) as one, Client.at(bench.port) as two:
         await one.say("CORR:WAV 1324")
         assert await two.ask("CORR:WAV?") == "1.32400000E+03"
 
 
 async def test_silence_and_refusal() -> None:
-    async with Bench() as bench, connected(bench.port) as client:
+    async with Bench() as bench, Client.at(bench.port) as client:
         bench.meter.faults.silent = True
         assert await client.last_words(b"CORR:WAV 780\n*IDN?\n") == b""
         bench.meter.faults.silent = False
-        async with connected(bench.port) as other:
+        async with Client.at(bench.port) as other:
             assert await other.ask("CORR:WAV?") == "1.55000000E+03"
             bench.meter.faults.refuse = True
-            async with connected(bench.port) as late:
-                assert await asyncio.wait_for(late.reader.read(), 5) == b""
+            async with Client.at(bench.port) as late:
+                assert await late.rest() == b""
             assert await other.ask("CORR:WAV?") == "1.55000000E+03"
 
 
@@ -261,9 +241,9 @@ NOISE = st.one_of(
 def test_any_bytes_leave_it_able_to_answer(noise: bytes) -> None:
     async def scenario() -> None:
         async with Bench() as bench:
-            async with connected(bench.port) as client:
+            async with Client.at(bench.port) as client:
                 await client.last_words(noise + b"\n")
-            async with connected(bench.port) as client:
+            async with Client.at(bench.port) as client:
                 assert (await client.ask("*IDN?")).startswith("THORLABS,PM100D,")
                 await client.ask("READ?")
 

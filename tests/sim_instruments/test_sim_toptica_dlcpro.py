@@ -14,46 +14,28 @@ from hypothesis import strategies as st
 from sim_instruments.lasers.dlcpro_parameters import PARAMETERS
 from sim_instruments.lasers.toptica_dlcpro import SimTopticaDlcPro
 from sim_instruments.ports import LaserPort
+from tests.sim_instruments.raw_client import RawClient
 
 GREETING_END = b"DeCoF Command Line\r\n> "
 PROMPT = b"\n> "
 
 
-class Client:
-    """A raw socket with the two ways of reading that the two lines need."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+class Client(RawClient):
+    """With the two ways of reading that the two lines need."""
 
     async def ask(self, request: str) -> bytes:
         """The answer up to and with the prompt."""
-        self.writer.write(request.encode() + b"\n")
-        return await asyncio.wait_for(self.reader.readuntil(PROMPT), 5)
+        self.send(request.encode() + b"\n")
+        return await self.until(PROMPT)
 
     async def line(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n"), 5)
-
-    async def last_words(self, request: bytes) -> bytes:
-        """Send, end the sending side, and read until the instrument has closed its own."""
-        self.writer.write(request)
-        self.writer.write_eof()
-        return await asyncio.wait_for(self.reader.read(), 5)
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.transport.abort()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        return await self.until(b"\r\n")
 
 
 @asynccontextmanager
 async def command_line(port: int) -> AsyncIterator[Client]:
-    async with connected(port) as client:
-        await asyncio.wait_for(client.reader.readuntil(GREETING_END), 5)
+    async with Client.at(port) as client:
+        await client.until(GREETING_END)
         yield client
 
 
@@ -82,8 +64,8 @@ class Bench:
 
 
 async def test_the_exchange_of_the_notes() -> None:
-    async with Bench() as bench, connected(bench.command) as client:
-        greeting = await asyncio.wait_for(client.reader.readuntil(GREETING_END), 5)
+    async with Bench() as bench, Client.at(bench.command) as client:
+        greeting = await client.until(GREETING_END)
         assert greeting.startswith(b"\r\nWelcome to ")
         assert re.fullmatch(rb'"DLC PRO_\d{6}"\n> ', await client.ask("(param-ref 'serial-number)"))
         assert await client.ask("(param-set! 'laser1:dl:cc:current-set 95.5)") == b"0\n> "
@@ -139,10 +121,10 @@ async def test_light_follows_current_and_switch_at_once() -> None:
     ],
 )
 async def test_a_safety_condition_forces_emission_off_and_says_so(ends: str, name: str, restore: str) -> None:
-    async with Bench() as bench, command_line(bench.command) as client, connected(bench.monitor) as watcher:
+    async with Bench() as bench, command_line(bench.command) as client, Client.at(bench.monitor) as watcher:
         await client.ask("(param-set! 'laser1:dl:cc:current-set 85.0)")
         await client.ask("(param-set! 'laser1:dl:cc:enabled #t)")
-        watcher.writer.write(f"(add 'emission)\n(add '{name})\n".encode())
+        watcher.send(f"(add 'emission)\n(add '{name})\n".encode())
         assert (await watcher.line()).endswith(b" 'emission #t)\r\n")
         before = (await watcher.line()).split()[-1]
         getattr(bench.laser, ends)()
@@ -210,8 +192,8 @@ async def test_display_lists_a_subtree() -> None:
 
 
 async def test_temperature_lags_and_is_watched_no_faster_than_asked() -> None:
-    async with Bench() as bench, command_line(bench.command) as client, connected(bench.monitor) as watcher:
-        watcher.writer.write(b"(add 'laser1:dl:tc:temp-act 200)\n")
+    async with Bench() as bench, command_line(bench.command) as client, Client.at(bench.monitor) as watcher:
+        watcher.send(b"(add 'laser1:dl:tc:temp-act 200)\n")
         assert await watcher.line() == b"(2026-01-31T12:00:00.000Z 'laser1:dl:tc:temp-act 25.000000)\r\n"
         await client.ask("(param-set! 'laser1:dl:tc:temp-set 26.0)")
         assert await client.ask("(param-ref 'laser1:dl:tc:ready)") == b"#f\n> "
@@ -221,7 +203,7 @@ async def test_temperature_lags_and_is_watched_no_faster_than_asked() -> None:
         assert [p[1:25] for p in pushed] == [b"2026-01-31T12:00:00.200Z", b"2026-01-31T12:00:00.400Z"]
         rise = 1 - math.exp(-0.2 / 5.0)  # the lag that dlcpro_device.TEMPERATURE_LAG_S states
         assert float(pushed[0].split()[-1][:-1]) == pytest.approx(25 + rise, abs=1e-5)
-        watcher.writer.write(b"(remove 'laser1:dl:tc:temp-act)\n(add 'uptime)\n")
+        watcher.send(b"(remove 'laser1:dl:tc:temp-act)\n(add 'uptime)\n")
         assert (await watcher.line()).endswith(b" 'uptime 0)\r\n")
         bench.laser.advance(60.0)
         assert await watcher.line() == b"(2026-01-31T12:01:00.500Z 'uptime 60)\r\n"
@@ -229,8 +211,8 @@ async def test_temperature_lags_and_is_watched_no_faster_than_asked() -> None:
 
 
 async def test_a_threshold_holds_small_changes_back() -> None:
-    async with Bench() as bench, command_line(bench.command) as client, connected(bench.monitor) as watcher:
-        watcher.writer.write(b"(add 'laser1:dl:cc:current-set 0 1.0)\n")
+    async with Bench() as bench, command_line(bench.command) as client, Client.at(bench.monitor) as watcher:
+        watcher.send(b"(add 'laser1:dl:cc:current-set 0 1.0)\n")
         assert (await watcher.line()).endswith(b"60.000000)\r\n")
         for current in ("60.5", "60.9", "61.5"):
             await client.ask(f"(param-set! 'laser1:dl:cc:current-set {current})")
@@ -238,30 +220,30 @@ async def test_a_threshold_holds_small_changes_back() -> None:
 
 
 async def test_errors_of_the_monitoring_line() -> None:
-    async with Bench() as bench, connected(bench.monitor) as watcher:
-        watcher.writer.write(b"(add 'nosuch)\n")
+    async with Bench() as bench, Client.at(bench.monitor) as watcher:
+        watcher.send(b"(add 'nosuch)\n")
         assert (await watcher.line()).startswith(b"(Error: -2 (2026-01-31T12:00:00.000Z 'nosuch) ")
 
 
 async def test_silence_swallows_requests_without_effect() -> None:
-    async with Bench() as bench, command_line(bench.command) as client, connected(bench.monitor) as watcher:
+    async with Bench() as bench, command_line(bench.command) as client, Client.at(bench.monitor) as watcher:
         await client.ask("(param-set! 'laser1:dl:cc:current-set 85.0)")
-        watcher.writer.write(b"(add 'uptime)\n")
+        watcher.send(b"(add 'uptime)\n")
         await watcher.line()
         bench.laser.faults.silent = True
         assert await client.last_words(b"(param-set! 'laser1:dl:cc:enabled #t)\n") == b""
         bench.laser.advance(2.0)
         assert await watcher.last_words(b"") == b""
         assert bench.port.power_w == 0.0
-        async with connected(bench.command) as late:
+        async with Client.at(bench.command) as late:
             assert await late.last_words(b"(param-ref 'ul)\n") == b""
 
 
 async def test_refused_connections_and_old_ones() -> None:
     async with Bench() as bench, command_line(bench.command) as old:
         bench.laser.faults.refuse = True
-        async with connected(bench.command) as late:
-            assert await asyncio.wait_for(late.reader.read(), 5) == b""
+        async with Client.at(bench.command) as late:
+            assert await late.rest() == b""
         assert await old.ask("(param-ref 'ul)") == b"3\n> "
 
 
@@ -276,14 +258,14 @@ NOISE = st.one_of(
 def test_any_bytes_leave_it_able_to_answer(noise: bytes) -> None:
     async def scenario() -> None:
         async with Bench() as bench:
-            async with connected(bench.command) as client:
+            async with Client.at(bench.command) as client:
                 await client.last_words(noise + b"\n")
-            async with connected(bench.monitor) as client:
+            async with Client.at(bench.monitor) as client:
                 await client.last_words(noise + b"\n")
             async with command_line(bench.command) as client:
                 assert await client.ask("(param-ref 'system-type)") == b'"DLCpro"\n> '
-            async with connected(bench.monitor) as client:
-                client.writer.write(b"(add 'fw-ver)\n")
+            async with Client.at(bench.monitor) as client:
+                client.send(b"(add 'fw-ver)\n")
                 assert await client.line() == b'(2026-01-31T12:00:00.000Z \'fw-ver "3.3.3")\r\n'
 
     asyncio.run(scenario())
