@@ -21,7 +21,7 @@ PROMPT = b"\n> "
 
 
 class Client(RawClient):
-    """With the two ways of reading that the two lines need."""
+    """Reads in the two ways that the two lines need: up to the prompt, and line by line."""
 
     async def ask(self, request: str) -> bytes:
         """The answer up to and with the prompt."""
