@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import struct
 from collections.abc import AsyncIterator
 
@@ -13,9 +12,9 @@ from hypothesis import strategies as st
 
 from sim_instruments.polarization.thorlabs_k10cr1 import SimThorlabsK10cr1
 from sim_instruments.ports import RotationPort
+from tests.sim_instruments.apt_bench import INFO, AptBench
 
 STEPS_PER_DEGREE = 409600 / 3
-INFO = "05 00 00 00 50 01"
 MOVE_45 = "53 04 06 00 d0 01 01 00 00 c0 5d 00"
 VELOCITY = 73300775 / 7329109
 """Default velocity in deg/s."""
@@ -23,43 +22,16 @@ ACCELERATION = 15020 / 1502
 """Default acceleration in deg/s^2: 10."""
 
 
-class Client:
-    """Any serial program: it opens the device and reads and writes bytes."""
-
-    def __init__(self, address: str) -> None:
-        self.fd = os.open(address.removeprefix("serial:"), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        self.left = b""
-
-    def send(self, hex_bytes: str) -> None:
-        os.write(self.fd, bytes.fromhex(hex_bytes))
-
-    async def read(self, count: int, deadline: float = 5.0) -> bytes:
-        async with asyncio.timeout(deadline):
-            while len(self.left) < count:
-                try:
-                    self.left += os.read(self.fd, 4096)
-                except BlockingIOError:
-                    await asyncio.sleep(0)
-        data, self.left = self.left[:count], self.left[count:]
-        return data
-
-    async def ask(self, hex_bytes: str, count: int) -> bytes:
-        self.send(hex_bytes)
-        return await self.read(count)
-
-
-class Bench:
+class Bench(AptBench[SimThorlabsK10cr1]):
     def __init__(self, seed: int = 3) -> None:
         self.port = RotationPort()
-        self.sim = SimThorlabsK10cr1("mount", np.random.default_rng(seed), self.port, serial_number=55000001)
+        super().__init__(
+            SimThorlabsK10cr1("mount", np.random.default_rng(seed), self.port, serial_number=55000001)
+        )
 
     @property
     def degrees(self) -> float:
         return math.degrees(self.port.angle_rad)
-
-    async def settle(self) -> None:
-        """Until everything sent so far has been acted upon, and nothing else is on its way to us."""
-        assert (await self.client.ask(INFO, 90))[:2].hex() == "0600"
 
     async def home(self) -> None:
         self.client.send("43 04 01 00 50 01")
@@ -67,17 +39,21 @@ class Bench:
         self.sim.advance(45.0)
         assert await self.client.read(6) == bytes.fromhex("44 04 01 00 01 50")
 
+    def moves_for(self, seconds: float) -> None:
+        """Pass the rest of a motion, which must last so long to within 10 us."""
+        self.sim.advance(seconds - 1e-5)
+        assert self.sim.moving
+        self.sim.advance(2e-5)
+        assert not self.sim.moving
+
     async def counter(self) -> int:
         return struct.unpack("<i", (await self.client.ask("11 04 01 00 50 01", 12))[8:])[0]
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    bench.client = Client(await bench.sim.start())
-    yield bench
-    os.close(bench.client.fd)
-    await bench.sim.stop()
+    async with Bench() as bench:
+        yield bench
 
 
 def seconds_for(degrees: float, velocity: float = VELOCITY, acceleration: float = ACCELERATION) -> float:
@@ -125,14 +101,11 @@ async def test_homing_seeks_the_switch_and_ends_at_the_true_zero(bench: Bench) -
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_homing_never_takes_longer_than_about_forty_seconds(seed: int) -> None:
-    bench = Bench(seed)
-    bench.client = Client(await bench.sim.start())
-    bench.client.send("43 04 01 00 50 01")
-    await bench.settle()
-    bench.sim.advance(40.0)
-    assert bench.port.angle_rad == 0.0
-    os.close(bench.client.fd)
-    await bench.sim.stop()
+    async with Bench(seed) as bench:
+        bench.client.send("43 04 01 00 50 01")
+        await bench.settle()
+        bench.sim.advance(40.0)
+        assert bench.port.angle_rad == 0.0
 
 
 async def test_home_parameters_decide_speed_direction_and_zero(bench: Bench) -> None:
@@ -185,10 +158,7 @@ async def test_velocity_parameters_are_the_example_and_set_the_time(bench: Bench
     await bench.home()
     bench.client.send("13 04 0e 00 d0 01" + struct.pack("<Hiii", 1, 0, 2 * 1502, 4 * 7329109).hex() + MOVE_45)
     await bench.settle()
-    bench.sim.advance(45 / 4 + 4 / 2 - 1e-5)
-    assert bench.sim.moving
-    bench.sim.advance(2e-5)
-    assert not bench.sim.moving
+    bench.moves_for(45 / 4 + 4 / 2)
     await bench.client.read(20)
 
 
@@ -196,10 +166,7 @@ async def test_velocity_beyond_the_limit_is_the_limit(bench: Bench) -> None:
     await bench.home()
     bench.client.send("13 04 0e 00 d0 01" + struct.pack("<Hiii", 1, 0, 2**31 - 1, 2**31 - 1).hex() + MOVE_45)
     await bench.settle()
-    bench.sim.advance(seconds_for(45, VELOCITY, 20) - 1e-5)
-    assert bench.sim.moving
-    bench.sim.advance(2e-5)
-    assert not bench.sim.moving
+    bench.moves_for(seconds_for(45, VELOCITY, 20))
     await bench.client.read(20)
 
 
@@ -233,9 +200,7 @@ async def test_jog_uses_its_own_parameters(bench: Bench) -> None:
     bench.client.send("16 04 16 00 d0 01" + struct.pack("<HHiiiiH", 1, 2, 409600, 0, 1502, 7329109, 2).hex())
     bench.client.send("6a 04 01 02 50 01")
     await bench.settle()
-    bench.sim.advance(3 / 1 + 1 / 1 - 1e-5)  # 3 degrees at 1 deg/s and 1 deg/s^2
-    assert bench.sim.moving
-    bench.sim.advance(2e-5)
+    bench.moves_for(3 / 1 + 1 / 1)  # 3 degrees at 1 deg/s and 1 deg/s^2
     assert (await bench.client.read(20))[8:12] == struct.pack("<i", -409600)
 
 
@@ -260,9 +225,7 @@ async def test_profiled_stop_slows_down_and_then_reports(bench: Bench) -> None:
     cruising = bench.degrees
     bench.client.send("65 04 01 02 50 01")
     await bench.settle()
-    bench.sim.advance(VELOCITY / ACCELERATION - 1e-5)
-    assert bench.sim.moving
-    bench.sim.advance(2e-5)
+    bench.moves_for(VELOCITY / ACCELERATION)
     reply = await bench.client.read(20)
     assert reply[:8] == bytes.fromhex("66 04 0e 00 81 50 01 00")
     assert bench.degrees - cruising == pytest.approx(VELOCITY**2 / (2 * ACCELERATION), abs=1e-5)
@@ -334,21 +297,8 @@ headers = st.builds(
 @given(st.lists(st.one_of(st.binary(max_size=40), headers, frames), max_size=12))
 def test_no_bytes_crash_the_server(chunks: list[bytes]) -> None:
     async def feed() -> None:
-        bench = Bench()
-        bench.client = Client(await bench.sim.start())
-        try:
-            for chunk in chunks:
-                os.write(bench.client.fd, chunk)
-                await asyncio.sleep(0)
-                bench.sim.advance(0.25)
-            # A header may still be waiting for up to 255 bytes of data: enough questions fill it.
-            bench.client.send(INFO * 50)
-            reply = b""
-            while b"K10CR1" not in reply:
-                reply += await bench.client.read(1)
+        async with Bench() as bench:
+            await bench.withstand(chunks, b"K10CR1")
             assert math.isfinite(bench.port.angle_rad)
-        finally:
-            os.close(bench.client.fd)
-            await bench.sim.stop()
 
     asyncio.run(feed())

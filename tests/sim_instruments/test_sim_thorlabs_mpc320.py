@@ -12,46 +12,19 @@ from hypothesis import strategies as st
 
 from sim_instruments.polarization.thorlabs_mpc320 import SimThorlabsMpc320
 from sim_instruments.ports import PaddlesPort
+from tests.sim_instruments.apt_bench import INFO, AptBench, SerialClient
 
 STEPS_PER_DEGREE = 1370 / 170
 ENABLE_ALL = "10 02 07 01 50 01"
 STATUS_1 = "90 04 01 00 50 01"
 
 
-class Client:
-    """Any serial program: it opens the device and reads and writes bytes."""
-
-    def __init__(self, address: str) -> None:
-        self.fd = os.open(address.removeprefix("serial:"), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        self.left = b""
-
-    def send(self, hex_bytes: str) -> None:
-        os.write(self.fd, bytes.fromhex(hex_bytes))
-
-    async def read(self, count: int, deadline: float = 5.0) -> bytes:
-        async with asyncio.timeout(deadline):
-            while len(self.left) < count:
-                try:
-                    self.left += os.read(self.fd, 4096)
-                except BlockingIOError:
-                    await asyncio.sleep(0)
-        data, self.left = self.left[:count], self.left[count:]
-        return data
-
-    async def ask(self, hex_bytes: str, count: int) -> bytes:
-        self.send(hex_bytes)
-        return await self.read(count)
-
-
-class Bench:
+class Bench(AptBench[SimThorlabsMpc320]):
     def __init__(self) -> None:
         self.port = PaddlesPort()
-        self.sim = SimThorlabsMpc320("paddles", np.random.default_rng(7), self.port, serial_number=38449564)
-
-    async def settle(self) -> None:
-        """Until everything sent so far has been acted upon: the answer to a question says so. Nothing
-        else may be on its way to us."""
-        assert (await self.client.ask("05 00 00 00 50 01", 90))[:2].hex() == "0600"
+        super().__init__(
+            SimThorlabsMpc320("paddles", np.random.default_rng(7), self.port, serial_number=38449564)
+        )
 
     async def home(self) -> None:
         self.client.send(ENABLE_ALL + "43 04 01 00 50 01 43 04 02 00 50 01 43 04 04 00 50 01")
@@ -62,11 +35,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    bench.client = Client(await bench.sim.start())
-    yield bench
-    os.close(bench.client.fd)
-    await bench.sim.stop()
+    async with Bench() as bench:
+        yield bench
 
 
 def degrees(port: PaddlesPort) -> list[float]:
@@ -74,7 +44,7 @@ def degrees(port: PaddlesPort) -> list[float]:
 
 
 async def test_hardware_info_is_the_example(bench: Bench) -> None:
-    reply = await bench.client.ask("05 00 00 00 50 01", 90)
+    reply = await bench.client.ask(INFO, 90)
     assert reply[:24] == bytes.fromhex(
         "06 00 54 00 81 50 9c b1 4a 02 4d 50 43 33 32 30 00 00 2c 00 03 00 01 00"
     )
@@ -277,11 +247,11 @@ async def test_unknown_and_malformed_messages_are_met_with_silence(bench: Bench)
 
 
 async def test_a_message_may_arrive_byte_by_byte_and_from_several_clients(bench: Bench) -> None:
-    other = Client(os.ttyname(bench.client.fd))
+    other = SerialClient(os.ttyname(bench.client.fd))
     for byte in bytes.fromhex("11 04 01 00 50"):
         bench.client.send(f"{byte:02x}")
         await asyncio.sleep(0)
-    os.close(other.fd)
+    other.close()
     assert len(await bench.client.ask("01", 12)) == 12
 
 
@@ -322,21 +292,8 @@ bodies = st.builds(
 @given(st.lists(st.one_of(st.binary(max_size=40), headers, bodies), max_size=12))
 def test_no_bytes_crash_the_server(chunks: list[bytes]) -> None:
     async def feed() -> None:
-        bench = Bench()
-        bench.client = Client(await bench.sim.start())
-        try:
-            for chunk in chunks:
-                os.write(bench.client.fd, chunk)
-                await asyncio.sleep(0)
-                bench.sim.advance(0.25)
-            # A header may still be waiting for up to 255 bytes of data: enough questions fill it.
-            bench.client.send("05 00 00 00 50 01" * 50)
-            reply = b""
-            while b"MPC320" not in reply:
-                reply += await bench.client.read(1)
+        async with Bench() as bench:
+            await bench.withstand(chunks, b"MPC320")
             assert all(0 <= angle <= 170 + 1e-9 for angle in degrees(bench.port))
-        finally:
-            os.close(bench.client.fd)
-            await bench.sim.stop()
 
     asyncio.run(feed())
