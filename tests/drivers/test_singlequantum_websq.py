@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 from pydantic import ValidationError
@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from drivers.address import Address
 from drivers.detectors.singlequantum_websq import SingleQuantumWebSq, WebSqSettings
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
+from tests.drivers.scripted_peer import Exchange, Late, ScriptedPeer, cancel_once, served
 
 SETTINGS = WebSqSettings.model_validate({"channels": 4, "max_bias": "20 uA"})
-SILENCE = b"(nothing, until the test sets `late`)"
-Exchange = tuple[bytes, bytes]
 
 ASK_PROPS = b'{"request": "labelProps", "value": "None"}'  # "Control" and "Example" of the notes
 PROPS = (
@@ -36,66 +35,32 @@ def ask(label: str, value: object) -> Exchange:
     return b'{"request": "%s"}' % label.encode(), tell(label, value)
 
 
-class Peer:
-    """Answers each connection by the next list of exchanges, byte for byte, then waits for its end."""
-
-    def __init__(self, *dialogues: list[Exchange], hang_up: bool = False) -> None:
-        self.left = list(dialogues)
-        self.hang_up = hang_up
-        self.late = asyncio.Event()
-        self.asked = asyncio.Event()
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for request, reply in self.left.pop(0):
-            heard = await reader.readexactly(len(request))
-            assert heard == request, (heard, request)
-            if reply == SILENCE:
-                self.asked.set()
-                await self.late.wait()
-                reply = tell("BiasCurrent", [7.0, 7.0, 7.0, 7.0])
-            writer.write(reply)
-        if not self.hang_up:
-            with suppress(ConnectionError):  # the driver hangs up on a late answer
-                assert await reader.read() == b""
-        writer.close()
+SILENCE = Late(tell("BiasCurrent", [7.0, 7.0, 7.0, 7.0]))
 
 
 @asynccontextmanager
 async def bench(
-    peer: Peer, counts: Peer | None = None, deadline: float = 5.0
+    peer: ScriptedPeer, counts: ScriptedPeer | None = None, deadline: float = 5.0
 ) -> AsyncIterator[SingleQuantumWebSq]:
-    handlers: list[asyncio.Task[None]] = []
-
-    async def serve(which: Peer) -> asyncio.Server:
-        return await asyncio.start_server(
-            lambda r, w: handlers.append(asyncio.ensure_future(which(r, w))), "127.0.0.1", 0
-        )
-
-    servers = [await serve(peer), await serve(counts or Peer())]
-    control, counting = (server.sockets[0].getsockname()[1] for server in servers)
-    unit = SingleQuantumWebSq(
-        "wires", Address.parse(f"tcp://127.0.0.1:{control}?counts={counting}"), SETTINGS, deadline
-    )
-    try:
-        yield unit
-    finally:
-        await unit.close()
-        for server in servers:
-            server.close()
-        for handler in handlers:
-            await asyncio.wait_for(handler, 5)
-        assert not peer.left
+    async with served(peer, counts or ScriptedPeer()) as (control, counting):
+        address = Address.parse(f"tcp://127.0.0.1:{control}?counts={counting}")
+        unit = SingleQuantumWebSq("wires", address, SETTINGS, deadline)
+        try:
+            yield unit
+        finally:
+            await unit.close()
+    assert not peer.left
 
 
 async def test_opening_asks_for_the_properties_and_sets_nothing() -> None:
-    async with bench(Peer([(ASK_PROPS, PROPS)])) as unit:
+    async with bench(ScriptedPeer([(ASK_PROPS, PROPS)])) as unit:
         await unit.open()
         assert unit.channels == (1, 2, 3, 4)
 
 
 async def test_a_unit_with_another_number_of_detectors_is_not_opened() -> None:
     props = b'{"label":"NumberOfDetectors","value":{"value":8}}\x17'
-    async with bench(Peer([(ASK_PROPS, props)])) as unit:
+    async with bench(ScriptedPeer([(ASK_PROPS, props)])) as unit:
         with pytest.raises(ConnectError, match="8 detectors, the testbed file states 4"):
             await unit.open()
 
@@ -107,7 +72,7 @@ async def test_properties_are_not_taken_for_the_answer_to_a_question() -> None:
         (b'{"request": "DetectorEnable"}', late_props + tell("DetectorEnable", True)),
         (ASK_BIAS, late_props + TOLD_BIAS),
     ]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await unit.open()
         assert await unit.bias(1) == pytest.approx(10.5e-6)
 
@@ -117,7 +82,7 @@ async def test_properties_are_not_taken_for_the_answer_to_a_question() -> None:
 
 async def test_one_bias_is_set_by_sending_the_whole_list() -> None:
     dialogue = [(ASK_BIAS, tell("BiasCurrent", [10.5, 3.0, 9.8, 0.0])), (SET_BIAS, TOLD_BIAS)]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await unit.set_bias(2, 11e-6)
 
 
@@ -133,14 +98,14 @@ async def test_the_setter_waits_for_its_own_value_among_the_broadcasts() -> None
         ask("DetectorEnable", True),
         (ASK_BIAS, TOLD_BIAS),
     ]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await unit.set_bias(2, 11e-6)
         assert await unit.bias(2) == pytest.approx(11e-6)
 
 
 async def test_a_value_that_does_not_change_is_sent_but_not_waited_for() -> None:
     dialogue = [(ASK_BIAS, TOLD_BIAS), (SET_BIAS, b""), ask("DetectorEnable", False)]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await unit.set_bias(2, 11e-6)
         assert await unit.bias(2) == 0.0  # disabled
 
@@ -153,13 +118,13 @@ async def test_two_biases_set_at_once_do_not_undo_each_other() -> None:
         return json.dumps(command).encode(), tell("BiasCurrent", values)
 
     dialogue = [ask("BiasCurrent", zero), set_all(one), ask("BiasCurrent", one), set_all(both)]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await asyncio.gather(unit.set_bias(1, 17e-6), unit.set_bias(2, 16e-6))
 
 
 @pytest.mark.parametrize("current", [20.1e-6, -1e-6, float("nan")])
 async def test_a_bias_outside_the_limits_sends_nothing(current: float) -> None:
-    async with bench(Peer()) as unit:
+    async with bench(ScriptedPeer()) as unit:
         with pytest.raises(LimitError, match=r"bias of channel 1 .* outside 0 to 2e-05 A"):
             await unit.set_bias(1, current)
         with pytest.raises(LimitError, match="no channel 5"):
@@ -169,7 +134,7 @@ async def test_a_bias_outside_the_limits_sends_nothing(current: float) -> None:
 async def test_an_error_label_is_a_refusal() -> None:
     set_one = b'{"command": "SetAllBiasCurrents", "label": "BiasCurrent", "value": [10.5, 0.0, 0.0, 0.0]}'
     dialogue = [(ASK_BIAS, tell("BiasCurrent", [0.0] * 4)), (set_one, tell("ErrorMessage", "bad list"))]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         with pytest.raises(RefusedError, match=r"set bias of channel 1 was refused: ErrorMessage: bad list"):
             await unit.set_bias(1, 10.5e-6)
 
@@ -182,7 +147,7 @@ async def test_enabling_waits_for_its_broadcast() -> None:
         ask("DetectorEnable", True),
         (enable, b""),
     ]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         await unit.set_enabled(True)
         await unit.set_enabled(True)
 
@@ -198,7 +163,7 @@ async def test_enabling_waits_for_its_broadcast() -> None:
 )
 async def test_a_latched_wire_is_known_by_its_voltage(volts: float, latched: bool) -> None:
     dialogue = [ask("BiasCurrent", [17.0, 17.0, 0.0, 0.0]), ask("BiasVoltage", [0.0, volts, 0.0, 0.0])]
-    async with bench(Peer(dialogue)) as unit:
+    async with bench(ScriptedPeer(dialogue)) as unit:
         assert await unit.is_latched(2) is latched
 
 
@@ -207,34 +172,34 @@ async def test_a_latched_wire_is_known_by_its_voltage(volts: float, latched: boo
 
 async def test_a_rate_is_the_counts_of_a_period_by_its_length() -> None:
     period = ask("InptMeasurementPeriod", 200)
-    counts = Peer([(b"", b"1769860800.123,5021,4980,12,0\n")])
-    async with bench(Peer([period, period]), counts) as unit:
+    counts = ScriptedPeer([(b"", b"1769860800.123,5021,4980,12,0\n")])
+    async with bench(ScriptedPeer([period, period]), counts) as unit:
         assert await unit.count_rate(1) == pytest.approx(25105.0)
         assert await unit.count_rate(3) == pytest.approx(60.0)  # from the same line
 
 
 async def test_the_newest_whole_line_counts() -> None:
     period = ask("InptMeasurementPeriod", 100)
-    counts = Peer([(b"", b"1.0,1,1,1,1\n2.0,2,2,2,2\n3.0,3,3")])
-    async with bench(Peer([period, period]), counts) as unit:
+    counts = ScriptedPeer([(b"", b"1.0,1,1,1,1\n2.0,2,2,2,2\n3.0,3,3")])
+    async with bench(ScriptedPeer([period, period]), counts) as unit:
         assert await unit.count_rate(4) == pytest.approx(20.0)
         assert await unit.count_rate(4) == pytest.approx(20.0)
 
 
 async def test_counts_are_not_asked_for_before_they_are_needed() -> None:
-    counts = Peer([(b"", b"")])
-    async with bench(Peer([(ASK_PROPS, PROPS)]), counts) as unit:
+    counts = ScriptedPeer([(b"", b"")])
+    async with bench(ScriptedPeer([(ASK_PROPS, PROPS)]), counts) as unit:
         await unit.open()
         assert counts.left
 
 
 async def test_silent_and_garbled_counts() -> None:
     period = ask("InptMeasurementPeriod", 10)
-    async with bench(Peer([period]), Peer([(b"", b"1.0,1,1")]), deadline=0.2) as unit:
+    async with bench(ScriptedPeer([period]), ScriptedPeer([(b"", b"1.0,1,1")]), deadline=0.2) as unit:
         with pytest.raises(DeadlineError, match=r"waiting for counts .*b'1\.0,1,1'"):
             await unit.count_rate(1)
     for garbage in (b"1.0,1,1\n", b"1.0,a,b,c,d\n", b"\n"):
-        async with bench(Peer([period]), Peer([(b"", garbage)])) as unit:
+        async with bench(ScriptedPeer([period]), ScriptedPeer([(b"", garbage)])) as unit:
             with pytest.raises(ProtocolError, match="the counts port sent"):
                 await unit.count_rate(1)
 
@@ -246,7 +211,7 @@ async def test_make_safe_twice_and_without_having_been_opened() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
     hot = [(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, tell("BiasCurrent", [0.0] * 4)), zero]
     cold = [zero, (ZERO_BIAS, b""), zero]
-    async with bench(Peer(hot, cold)) as unit:
+    async with bench(ScriptedPeer(hot, cold)) as unit:
         await unit.make_safe()
         await unit.make_safe()
 
@@ -254,13 +219,13 @@ async def test_make_safe_twice_and_without_having_been_opened() -> None:
 async def test_make_safe_zeroes_a_unit_of_any_size() -> None:
     zero = ask("BiasCurrent", [0.0, 0.0])
     command = b'{"command": "SetAllBiasCurrents", "label": "BiasCurrent", "value": [0.0, 0.0]}'
-    async with bench(Peer([ask("BiasCurrent", [5.0, 6.0]), (command, zero[1]), zero])) as unit:
+    async with bench(ScriptedPeer([ask("BiasCurrent", [5.0, 6.0]), (command, zero[1]), zero])) as unit:
         await unit.make_safe()
 
 
 async def test_make_safe_tries_again_on_a_fresh_line() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
-    peer = Peer([(ASK_BIAS, SILENCE)], [zero, (ZERO_BIAS, b""), zero])
+    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [zero, (ZERO_BIAS, b""), zero])
     async with bench(peer, deadline=0.2) as unit:
         await unit.make_safe()
         peer.late.set()
@@ -268,7 +233,7 @@ async def test_make_safe_tries_again_on_a_fresh_line() -> None:
 
 async def test_make_safe_does_not_believe_in_safety_that_it_cannot_see() -> None:
     told = tell("BiasCurrent", [0.0] * 4)
-    async with bench(Peer([(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, told), (ASK_BIAS, TOLD_BIAS)])) as unit:
+    async with bench(ScriptedPeer([(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, told), (ASK_BIAS, TOLD_BIAS)])) as unit:
         with pytest.raises(RefusedError, match=r"stay at \[10\.5, 11\.0, 9\.8, 0\.0\] uA"):
             await unit.make_safe()
 
@@ -277,7 +242,7 @@ async def test_make_safe_does_not_believe_in_safety_that_it_cannot_see() -> None
 
 
 async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard() -> None:
-    peer = Peer([(ASK_BIAS, SILENCE)], [ask("DetectorEnable", True), (ASK_BIAS, TOLD_BIAS)])
+    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [ask("DetectorEnable", True), (ASK_BIAS, TOLD_BIAS)])
     async with bench(peer, deadline=0.2) as unit:
         with pytest.raises(DeadlineError, match=r"wires \(tcp:.*set bias of channel 1.*what came: nothing"):
             await unit.set_bias(1, 1e-6)
@@ -287,7 +252,7 @@ async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard
 
 async def test_a_command_without_its_broadcast_ends_in_a_deadline_error_that_quotes_what_came() -> None:
     clipped = tell("BiasCurrent", [10.5, 9.0, 9.8, 0.0])
-    async with bench(Peer([(ASK_BIAS, clipped), (SET_BIAS, clipped)]), deadline=0.2) as unit:
+    async with bench(ScriptedPeer([(ASK_BIAS, clipped), (SET_BIAS, clipped)]), deadline=0.2) as unit:
         with pytest.raises(DeadlineError, match=r"10\.5, 9\.0, 9\.8"):
             await unit.set_bias(2, 11e-6)
 
@@ -305,7 +270,7 @@ async def test_a_command_without_its_broadcast_ends_in_a_deadline_error_that_quo
 )
 async def test_garbage_is_a_protocol_error_and_the_line_is_opened_anew(garbage: bytes) -> None:
     on = ask("DetectorEnable", True)
-    async with bench(Peer([on, (ASK_BIAS, garbage)], [on, (ASK_BIAS, TOLD_BIAS)])) as unit:
+    async with bench(ScriptedPeer([on, (ASK_BIAS, garbage)], [on, (ASK_BIAS, TOLD_BIAS)])) as unit:
         with pytest.raises(ProtocolError, match="BiasCurrent was answered by"):
             await unit.bias(1)
         assert await unit.bias(1) == pytest.approx(10.5e-6)
@@ -313,17 +278,19 @@ async def test_garbage_is_a_protocol_error_and_the_line_is_opened_anew(garbage: 
 
 async def test_a_closed_line_repeats_a_question_but_never_a_command() -> None:
     on = ask("DetectorEnable", True)
-    async with bench(Peer([on, (ASK_BIAS, TOLD_BIAS[:9])], [(ASK_BIAS, TOLD_BIAS)], hang_up=True)) as unit:
+    async with bench(
+        ScriptedPeer([on, (ASK_BIAS, TOLD_BIAS[:9])], [(ASK_BIAS, TOLD_BIAS)], hang_up=True)
+    ) as unit:
         assert await unit.bias(1) == pytest.approx(10.5e-6)
     before = (ASK_BIAS, tell("BiasCurrent", [10.5, 0.0, 9.8, 0.0]))
-    async with bench(Peer([before, (SET_BIAS, b"")], hang_up=True)) as unit:
+    async with bench(ScriptedPeer([before, (SET_BIAS, b"")], hang_up=True)) as unit:
         with pytest.raises(LineError, match="set bias of channel 2"):
             await unit.set_bias(2, 11e-6)
 
 
 async def test_errors_that_nobody_asked_for_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with bench(
-        Peer([(ASK_PROPS, PROPS + tell("ErrorTemperature", "warm")), ask("DetectorEnable", False)])
+        ScriptedPeer([(ASK_PROPS, PROPS + tell("ErrorTemperature", "warm")), ask("DetectorEnable", False)])
     ) as unit:
         await unit.open()
         assert await unit.bias(1) == 0.0
@@ -331,13 +298,9 @@ async def test_errors_that_nobody_asked_for_are_logged(caplog: pytest.LogCapture
 
 
 async def test_cancelling_leaves_the_line_in_step() -> None:
-    peer = Peer([(ASK_BIAS, SILENCE)], [ask("DetectorEnable", True), (ASK_BIAS, TOLD_BIAS)])
+    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [ask("DetectorEnable", True), (ASK_BIAS, TOLD_BIAS)])
     async with bench(peer) as unit:
-        setting = asyncio.create_task(unit.set_bias(1, 1e-6))
-        await peer.asked.wait()
-        setting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await setting
+        await cancel_once(peer.asked, unit.set_bias(1, 1e-6))
         peer.late.set()
         assert await unit.bias(1) == pytest.approx(10.5e-6)
 

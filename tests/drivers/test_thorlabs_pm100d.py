@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.capabilities import Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
 from drivers.optics.thorlabs_pm100d import ThorlabsPm100d
+from tests.drivers.scripted_peer import cancel_once, served
 
 TABLE = {
     "*IDN?": "THORLABS,PM100D,P0012345,2.4.0",
@@ -61,20 +62,13 @@ class Meter:
 
 @asynccontextmanager
 async def bench(peer: Meter, deadline: float = 5.0) -> AsyncIterator[ThorlabsPm100d]:
-    tasks: list[asyncio.Task[None]] = []
-    server = await asyncio.start_server(
-        lambda r, w: tasks.append(asyncio.ensure_future(peer(r, w))), "127.0.0.1", 0
-    )
-    port = server.sockets[0].getsockname()[1]
-    address = Address.parse(f"visa:TCPIP0::127.0.0.1::{port}::SOCKET")
-    meter = ThorlabsPm100d("tap", address, Settings(), deadline)
-    try:
-        yield meter
-    finally:
-        await meter.close()
-        server.close()
-        for task in tasks:
-            await asyncio.wait_for(task, 5)
+    async with served(peer) as (port,):
+        address = Address.parse(f"visa:TCPIP0::127.0.0.1::{port}::SOCKET")
+        meter = ThorlabsPm100d("tap", address, Settings(), deadline)
+        try:
+            yield meter
+        finally:
+            await meter.close()
 
 
 async def test_opening_reads_and_sets_nothing() -> None:
@@ -211,11 +205,7 @@ async def test_cancelling_leaves_the_line_in_step() -> None:
     peer = Meter()
     peer.next["MEAS:POW?"] = [SILENCE]
     async with bench(peer, deadline=1.0) as meter:
-        question = asyncio.create_task(meter.power())
-        await peer.asked.wait()
-        question.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await question
+        await cancel_once(peer.asked, meter.power())
         peer.late.set()
         assert await meter.power() == 1.23456789e-6
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,21 +15,20 @@ from pydantic import ValidationError
 from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
 from drivers.lasers.toptica_dlcpro import TopticaDlcPro, TopticaSettings, Value, decode, encode
+from tests.drivers.scripted_peer import Exchange, Late, ScriptedPeer, cancel_once, served
 
 BANNER = b"\r\nWelcome to DLC pro\r\n\r\nDeCoF Command Line\r\n> "  # "Example" of the notes
 SETTINGS = TopticaSettings.model_validate(
     {"threshold_current": "60 mA", "slope_efficiency": "0.8 W/A", "max_power": "60 mW"}
 )
-SILENCE = b"(nothing, until the test sets `late`)"
-
-Exchange = tuple[bytes, bytes]
+SILENCE = Late(b"77.000000\n> ")
 
 
-def ref(parameter: str, reply: bytes) -> Exchange:
+def ref(parameter: str, reply: bytes) -> tuple[bytes, bytes]:
     return f"(param-ref '{parameter})\n".encode(), reply + b"\n> "
 
 
-def put(parameter: str, value: str, reply: bytes = b"0") -> Exchange:
+def put(parameter: str, value: str, reply: bytes = b"0") -> tuple[bytes, bytes]:
     return f"(param-set! '{parameter} {value})\n".encode(), reply + b"\n> "
 
 
@@ -37,57 +36,27 @@ ENABLE, DISABLE = put("laser1:dl:cc:enabled", "#t"), put("laser1:dl:cc:enabled",
 LIT, DARK = ref("laser1:dl:cc:emission", b"#t"), ref("laser1:dl:cc:emission", b"#f")
 
 
-class Peer:
-    """Answers each connection by the next list of exchanges, byte for byte, then waits for its end."""
+class Peer(ScriptedPeer):
+    """The command line, which begins by its banner."""
 
-    def __init__(self, *dialogues: list[Exchange], greeting: bytes = BANNER, hang_up: bool = False) -> None:
-        self.left = list(dialogues)
-        self.greeting = greeting
-        self.hang_up = hang_up
-        self.late = asyncio.Event()
-        self.asked = asyncio.Event()
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        dialogue = self.left.pop(0)
-        writer.write(self.greeting)
-        for request, reply in dialogue:
-            heard = await reader.readexactly(len(request))
-            assert heard == request, (heard, request)
-            if reply == SILENCE:
-                self.asked.set()
-                await self.late.wait()
-                reply = b"77.000000\n> "
-            writer.write(reply)
-        if not self.hang_up:
-            with suppress(ConnectionError):  # the driver hangs up on a late answer
-                assert await reader.read() == b""
-        writer.close()
+    def __init__(
+        self, *dialogues: Sequence[Exchange], greeting: bytes = BANNER, hang_up: bool = False
+    ) -> None:
+        super().__init__(*dialogues, greeting=greeting, hang_up=hang_up)
 
 
 @asynccontextmanager
 async def bench(
-    peer: Peer, monitoring: Peer | None = None, deadline: float = 5.0
+    peer: Peer, monitoring: ScriptedPeer | None = None, deadline: float = 5.0
 ) -> AsyncIterator[TopticaDlcPro]:
-    handlers: list[asyncio.Task[None]] = []
-
-    def serve(which: Peer) -> object:
-        return lambda r, w: handlers.append(asyncio.ensure_future(which(r, w)))
-
-    server = await asyncio.start_server(serve(peer), "127.0.0.1", 0)  # type: ignore[arg-type]
-    monitor = await asyncio.start_server(serve(monitoring or peer), "127.0.0.1", 0)  # type: ignore[arg-type]
-    port, monitor_port = (s.sockets[0].getsockname()[1] for s in (server, monitor))
-    laser = TopticaDlcPro(
-        "pump", Address.parse(f"tcp://127.0.0.1:{port}?monitor={monitor_port}"), SETTINGS, deadline
-    )
-    try:
-        yield laser
-    finally:
-        await laser.close()
-        server.close()
-        monitor.close()
-        for handler in handlers:
-            await asyncio.wait_for(handler, 5)
-        assert not peer.left
+    async with served(peer, monitoring or peer) as (port, monitor_port):
+        address = Address.parse(f"tcp://127.0.0.1:{port}?monitor={monitor_port}")
+        laser = TopticaDlcPro("pump", address, SETTINGS, deadline)
+        try:
+            yield laser
+        finally:
+            await laser.close()
+    assert not peer.left
 
 
 # "Command line", value syntax
@@ -218,7 +187,7 @@ async def test_a_negative_status_is_a_refusal_and_a_positive_one_a_warning(
 
 
 async def test_settled_is_within_a_tenth_of_a_milliampere() -> None:
-    def state(enabled: bytes, *currents: bytes) -> list[Exchange]:
+    def state(enabled: bytes, *currents: bytes) -> list[tuple[bytes, bytes]]:
         names = ("current-set", "current-act")
         return [ref("laser1:dl:cc:enabled", enabled)] + [
             ref(f"laser1:dl:cc:{name}", current) for name, current in zip(names, currents, strict=False)
@@ -361,11 +330,7 @@ async def test_another_server_at_the_port_is_a_connect_error() -> None:
 async def test_cancelling_leaves_the_line_in_step() -> None:
     peer = Peer([(LIT[0], SILENCE)], [DARK])
     async with bench(peer) as laser:
-        question = asyncio.create_task(laser.emission())
-        await peer.asked.wait()
-        question.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await question
+        await cancel_once(peer.asked, laser.emission())
         peer.late.set()
         assert not await laser.emission()
 
@@ -378,7 +343,7 @@ async def test_watching_yields_the_present_value_and_each_change() -> None:
         b"(2026-01-31T12:00:00.000Z 'laser1:dl:tc:temp-act 25.001000)\r\n"
         b"(2026-01-31T12:00:00.200Z 'laser1:dl:tc:temp-act 25.001300)\r\n"
     )
-    monitoring = Peer([(b"(add 'laser1:dl:tc:temp-act 200)\n", pushes)], greeting=b"")
+    monitoring = ScriptedPeer([(b"(add 'laser1:dl:tc:temp-act 200)\n", pushes)])
     async with bench(Peer(), monitoring) as laser, aclosing(laser.watch("laser1:dl:tc:temp-act")) as changes:
         first, second = await anext(changes), await anext(changes)
         assert first.value == 25.001
@@ -396,7 +361,7 @@ async def test_watching_yields_the_present_value_and_each_change() -> None:
     ],
 )
 async def test_watching_what_cannot_be_watched(push: bytes, error: type[Exception]) -> None:
-    monitoring = Peer([(b"(add 'nosuch 200)\n", push)], greeting=b"")
+    monitoring = ScriptedPeer([(b"(add 'nosuch 200)\n", push)])
     async with bench(Peer(), monitoring, deadline=0.2) as laser:
         with pytest.raises(error, match="nosuch"):
             await anext(laser.watch("nosuch"))
@@ -404,7 +369,7 @@ async def test_watching_what_cannot_be_watched(push: bytes, error: type[Exceptio
 
 async def test_watching_ends_with_the_line() -> None:
     push = b"(2026-01-31T12:00:00.000Z 'interlock-open #f)\r\n"
-    monitoring = Peer([(b"(add 'interlock-open 200)\n", push)], greeting=b"", hang_up=True)
+    monitoring = ScriptedPeer([(b"(add 'interlock-open 200)\n", push)], hang_up=True)
     async with bench(Peer(), monitoring) as laser, aclosing(laser.watch("interlock-open")) as changes:
         assert (await anext(changes)).value is False
         with pytest.raises(LineError, match="interlock-open"):
