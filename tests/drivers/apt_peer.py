@@ -5,10 +5,10 @@ the examples in thorlabs_mpc320.md and thorlabs_k10cr1.md.
 """
 
 import asyncio
-import os
 import struct
-import tty
 from collections.abc import Callable
+
+from tests.drivers.pty_peer import PtyPeer
 
 Answer = bytes | Callable[[], bytes]
 
@@ -33,22 +33,15 @@ def ustatus(channel: int, position: int, bits: int) -> bytes:
     return frame("91 04 0e 00 81 50") + struct.pack("<HihhI", channel, position, 0, 0, bits)
 
 
-class AptPeer:
+class AptPeer(PtyPeer):
     """Answers each request as scripted, or not at all; keeps what it heard."""
 
     def __init__(self) -> None:
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        self.path = os.ttyname(self._slave)
+        super().__init__()
         self.answers: dict[bytes, Answer] = {}
         self.heard: list[bytes] = []
         self._pending = b""
         self._changed = asyncio.Event()
-        os.set_blocking(self._master, False)
-        asyncio.get_running_loop().add_reader(self._master, self._read)
-
-    def say(self, data: bytes) -> None:
-        os.write(self._master, data)
 
     def count(self, request: bytes) -> int:
         return self.heard.count(request)
@@ -58,20 +51,13 @@ class AptPeer:
             self._changed.clear()
             await self._changed.wait()
 
-    def hang_up(self) -> None:
-        if self._master >= 0:
-            asyncio.get_running_loop().remove_reader(self._master)
-            os.close(self._master)
-            os.close(self._slave)
-            self._master = -1
-
-    def _read(self) -> None:
-        self._pending += os.read(self._master, 4096)
+    def received(self, data: bytes) -> None:
+        self._pending += data
         while len(self._pending) >= 6:
-            data = struct.unpack_from("<H", self._pending, 2)[0] if self._pending[4] & 0x80 else 0
-            if len(self._pending) < 6 + data:
+            length = 6 + (struct.unpack_from("<H", self._pending, 2)[0] if self._pending[4] & 0x80 else 0)
+            if len(self._pending) < length:
                 return
-            request, self._pending = self._pending[: 6 + data], self._pending[6 + data :]
+            request, self._pending = self._pending[:length], self._pending[length:]
             self.heard.append(request)
             self._changed.set()
             answer = self.answers.get(request, b"")

@@ -1,14 +1,13 @@
 """The serial line over a pseudo-terminal, with a one-letter protocol: a frame is a line of text."""
 
 import asyncio
-import os
-import tty
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
 from drivers.errors import ConnectError, DeadlineError, LineError
 from drivers.transports.serial import Probe, SerialLine
+from tests.drivers.pty_peer import PtyPeer
 
 DEADLINE = 0.3
 
@@ -27,35 +26,22 @@ class Lines:
         self._pending = b""
 
 
-class Peer:
+class Peer(PtyPeer):
     """The far end: answers when the test says so."""
 
     def __init__(self) -> None:
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        self.path = os.ttyname(self._slave)
+        super().__init__()
         self.questions: asyncio.Queue[str] = asyncio.Queue()
         self._pending = b""
-        asyncio.get_running_loop().add_reader(self._master, self._read)
 
-    def _read(self) -> None:
-        *whole, self._pending = (self._pending + os.read(self._master, 4096)).split(b"\n")
+    def received(self, data: bytes) -> None:
+        *whole, self._pending = (self._pending + data).split(b"\n")
         for question in whole:
             self.questions.put_nowait(question.decode())
 
-    def say(self, text: str) -> None:
-        os.write(self._master, text.encode("latin-1"))
-
     async def answer(self, question: str, text: str) -> None:
         assert await self.questions.get() == question
-        self.say(text)
-
-    def hang_up(self) -> None:
-        if self._master >= 0:
-            asyncio.get_running_loop().remove_reader(self._master)
-            os.close(self._master)
-            os.close(self._slave)
-            self._master = -1
+        self.say(text.encode())
 
 
 @pytest.fixture
@@ -92,7 +78,7 @@ async def test_unasked_frames_go_by_and_are_handed_over(peer: Peer) -> None:
     await line.open()
     answer = ask(line, "value?")
     await peer.answer("value?", "update 1\nval")
-    peer.say("ue 7\n")
+    peer.say(b"ue 7\n")
     assert await answer == "value 7"
     assert heard == ["update 1", "value 7"]
     await line.close()
@@ -140,7 +126,7 @@ async def test_two_questions_at_once_are_asked_one_after_the_other(line: SerialL
     first, second = ask(line, "first?"), ask(line, "second?")
     assert await peer.questions.get() == "first?"
     assert peer.questions.empty()
-    peer.say("value 1\n")
+    peer.say(b"value 1\n")
     await peer.answer("second?", "value 2\n")
     assert (await first, await second) == ("value 1", "value 2")
 
