@@ -28,8 +28,8 @@ class Channel:
         self.slope = 1.0 + skew
         self.scratch = Scratch()
         self.forget()
-        self.efficiency = self.dark_hz = self.noise_hz = 0.0
-        self.own_noise_hz = 0.0
+        self.efficiency = self.dark_hz = self.own_noise_hz = 0.0
+        self.darken()
         self.seen = True
 
     def forget(self) -> None:
@@ -40,6 +40,29 @@ class Channel:
         self.state[0] = -np.inf
         if self.detector.afterpulsing > 0.0:
             self.state[1] = self.rng.geometric(self.detector.afterpulsing)
+
+    @property
+    def relative_efficiency(self) -> float:
+        """The efficiency now, as a part of the best one."""
+        return self.efficiency / self.detector.efficiency
+
+    def darken(self) -> None:
+        """Forget all light that shines on the detector."""
+        self.noise_hz = 0.0
+        """Rate of clicks by light that nothing is correlated with."""
+        self.clicks_hz = 0.0
+        """Expected rate of clicks by all light, before dead time."""
+
+    def shine(self, noise_hz: float, clicks_hz: float) -> None:
+        """Add the light of one more source: its uncorrelated clicks, and all its clicks."""
+        self.noise_hz += noise_hz
+        self.clicks_hz += clicks_hz
+
+    @property
+    def singles_hz(self) -> float:
+        """Expected clicks per second now, without the tagger's own noise and afterpulses."""
+        rate = self.clicks_hz + self.dark_hz
+        return rate / (1 + rate * self.detector.dead_time_s)
 
     def look(self, nanowire: NanowirePort | None, threshold_v: float) -> None:
         """Take over bias and threshold."""
@@ -59,9 +82,10 @@ class Channel:
         resolution = self.tagger.resolution_ps
         return self.clock(end_ps - GUARD_PS) // resolution * resolution
 
-    def read_out(self, nanowire: NanowirePort, span_ps: int, mean_hz: float, tags: int | None) -> int:
+    def read_out(self, nanowire: NanowirePort, span_ps: int, tags: int | None) -> int:
         """What the nanowire's own counter counts with its own trigger level: the clicks that became `tags`,
-        or so many as `mean_hz` lets expect where the tagger has seen none of them."""
+        or so many as are to be expected where the tagger has seen none of them."""
+        mean_hz = self.singles_hz
         if abs(nanowire.trigger_v) <= NOISE_V:
             mean_hz = TRIGGER_NOISE_HZ
         elif not NOISE_V < nanowire.trigger_v < PULSE_V:

@@ -1,12 +1,15 @@
 """A hub: the Bell-state measurement where the idlers of up to two sources meet."""
 
+from collections.abc import Mapping
+
 import numpy as np
-from numpy.typing import NDArray
 
 from sim_instruments.world.arm import Arm, Born
-from sim_instruments.world.interference import Tables, by_port, merge_arrivals, route
+from sim_instruments.world.channel import Channel
+from sim_instruments.world.interference import Complex, Tables, by_port, merge_arrivals, route
 from sim_instruments.world.layout import BellStateMeasurement
 from sim_instruments.world.pairs import Bytes, Floats
+from sim_instruments.world.polarization import Matrix
 from sim_instruments.world.randomness import generator
 from sim_instruments.world.scratch import Scratch
 
@@ -14,11 +17,16 @@ from sim_instruments.world.scratch import Scratch
 class Hub:
     """A Bell-state measurement with up to two arms."""
 
-    def __init__(self, measurement: BellStateMeasurement, seed: int) -> None:
+    def __init__(self, measurement: BellStateMeasurement, channels: Mapping[str, Channel], seed: int) -> None:
         self.measurement = measurement
         self.rng = generator(seed, measurement.name)
         self.arms: dict[int, Arm] = {}
+        """The source at input a (0), b (1)."""
+        self.arriving: dict[int, Born] = {}
+        """What each of them sends in the slice at hand."""
         self.delays = [0.0, 0.0]
+        self._outputs = [channels[name] for name in measurement.outputs]
+        self._conditional = np.zeros((2, 3, 4, 4), dtype=np.complex128)
         self.scratch = Scratch()
         self.tables: Tables | None = None
         self.forget()
@@ -27,16 +35,43 @@ class Hub:
         nothing = (np.empty(0), np.empty(0), np.empty(0, dtype=np.int8))
         self.carry: list[tuple[Floats, Floats, Bytes]] = [nothing, nothing]
 
-    def split(self, side: int) -> NDArray[np.float64]:
-        """Amplitudes of the beam splitter from input a or b to the outputs c and d."""
-        r = self.measurement.reflectivity
-        return (
-            np.array([np.sqrt(1 - r), np.sqrt(r)]) if side == 0 else np.array([np.sqrt(r), -np.sqrt(1 - r)])
-        )
+    def darken(self) -> None:
+        """Forget what the sources send, before they are asked anew."""
+        self._conditional[:] = 0.0
 
-    def expose(self, born: dict[int, Born], span_ps: float) -> list[Floats]:
+    def entrance(self, side: int, transmission: float, idler: Matrix) -> Complex:
+        """Amplitudes (4, 2) from an idler's (H, V) where it sets out to the four ports. The efficiency of
+        the best detector is folded in; the others are thinned out behind the ports."""
+        r = self.measurement.reflectivity
+        split = (np.sqrt(1 - r), np.sqrt(r)) if side == 0 else (np.sqrt(r), -np.sqrt(1 - r))
+        amplitude = np.sqrt(transmission * self.measurement.transmission * self._best)
+        ports: Complex = np.vstack([amplitude * b * idler for b in split])
+        return ports
+
+    def shine(self, side: int, conditional: Complex, rate_hz: float, unpaired_hz: float) -> None:
+        """Take over what a source sends: the conditional port density matrices (3, 4, 4) of its idlers,
+        its pair rate, its unpaired light."""
+        self._conditional[side] = conditional
+        for port, channel in enumerate(self._outputs):
+            arrive = conditional[:, port, port].sum().real
+            unpaired = unpaired_hz / 4 * channel.relative_efficiency
+            channel.shine(unpaired, rate_hz * arrive * self._share(channel) + unpaired)
+
+    def tune(self) -> None:
+        """Work out how photons are routed with what all sources send."""
+        self.tables = Tables.of(self._conditional)
+
+    @property
+    def _best(self) -> float:
+        return max(channel.efficiency for channel in self._outputs)
+
+    def _share(self, channel: Channel) -> float:
+        return channel.efficiency / self._best if self._best > 0.0 else 0.0
+
+    def expose(self, span_ps: float) -> dict[str, Floats]:
         """Route all idlers that surely nothing can still overlap; keep the rest. Returns their times at
-        the four ports, valid until the next slice."""
+        the detectors, valid until the next slice."""
+        born = self.arriving
         assert self.tables is not None
         reach = max(arm.shape.reach_ps for arm in self.arms.values())
         known = span_ps + min(self.delays[side] for side in self.arms) - reach
@@ -72,4 +107,9 @@ class Hub:
         times = scratch("times", 4 * n).reshape(4, n)
         count = np.empty(4, dtype=np.int64)
         by_port(t, port, times, count)
-        return [row[:k] for row, k in zip(times, count, strict=True)]
+        photons: dict[str, Floats] = {}
+        for channel, row, k in zip(self._outputs, times, count, strict=True):
+            share = self._share(channel)
+            kept = row[:k] if share == 1.0 else row[:k][channel.rng.random(k) < share]
+            photons[channel.detector.name] = kept
+        return photons

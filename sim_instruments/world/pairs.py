@@ -211,3 +211,27 @@ def partners(t: Floats, x: Floats, u: Bytes, extra: Floats, extra_u: Bytes, port
         n += extra_u[order[j]] == port
         j += 1
     return n
+
+
+@kernel
+def split_couples(
+    t: Floats,
+    decays: Floats,
+    sides: Floats,
+    draws: Floats,
+    shape: Floats,
+    outcomes: Floats,
+    times: Floats,
+    count: NDArray[np.int64],
+) -> None:
+    """Spread pairs over two analysers: rows 0, 1 of `times` (4, n + 1) take the signals at H, V, rows 2, 3
+    the idlers; `count` (4,) says how many. `outcomes` is cumulative over HH, HV, VH, VV."""
+    kind, tau_signal, tau_idler = int(shape[0]), shape[1], shape[2]
+    for i in range(len(t)):
+        r = draws[i]
+        outcome = (r >= outcomes[0]) + (r >= outcomes[1]) + (r >= outcomes[2])
+        signal, idler = outcome // 2, 2 + outcome % 2
+        times[signal, count[signal]] = t[i] + separation(kind, tau_signal, tau_idler, decays[i], sides[i])
+        count[signal] += 1
+        times[idler, count[idler]] = t[i]
+        count[idler] += 1
