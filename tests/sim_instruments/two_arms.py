@@ -32,21 +32,18 @@ OPERATING_BIAS_A = 17e-6
 
 @dataclass(frozen=True)
 class Column:
-    """A column of physics.md 5: parameters, windows (full, ps) and what is predicted (rates in 1/s)."""
+    """A column of physics.md 5: parameters, windows (full, ps) and what is predicted (rates in 1/s).
 
-    pair_rate_hz: float
-    biphoton: Biphoton
-    signal_transmission: float
-    idler_transmission: float
+    The source and the detectors are prototypes: `layout` gives them their names and places.
+    """
+
+    source: Source
     analyser_transmission: float
     hub_transmission: float
-    unpaired_signal_hz: float
-    unpaired_idler_hz: float
     spoke: Detector
     hub: Detector
     fibre_loss_db: float = 0.0
     delays_s: tuple[float, float] = (0.0, 0.0)
-    fidelity: float = 0.98
     idler_overlap: float = 0.90
     bsm_window_ps: int = 0
     spoke_window_ps: int = 0
@@ -63,14 +60,23 @@ NANOWIRE = Detector("", "", 0, 0.90, 100.0, 38e-12, 20e-9, operating_bias_a=17e-
 AVALANCHE_DIODE = Detector("", "", 0, 0.65, 500.0, 149e-12, 25e-9, 0.005, 30e-9)
 
 LOCAL = Column(
-    pair_rate_hz=1.30e7,
-    biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
-    signal_transmission=0.45,
-    idler_transmission=0.45,
+    source=Source(
+        name="",
+        pump="",
+        pump_power_w=PUMP_W,
+        pump_wavelength_m=780e-9,
+        pair_rate_hz=1.30e7,
+        fidelity=0.98,
+        biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
+        signal_transmission=0.45,
+        idler_transmission=0.45,
+        unpaired_signal_hz=3e5,
+        unpaired_idler_hz=2e5,
+        signal_path=(),
+        idler_path=(),
+    ),
     analyser_transmission=0.84,
     hub_transmission=0.79,
-    unpaired_signal_hz=3e5,
-    unpaired_idler_hz=2e5,
     spoke=NANOWIRE,
     hub=NANOWIRE,
     bsm_window_ps=600,
@@ -84,14 +90,16 @@ LOCAL = Column(
     arm_correlation=0.950,
 )
 NYC = Column(
-    pair_rate_hz=9.2e6,
-    biphoton=Biphoton("two_sided_exponential", 700e-12, 300e-12),
-    signal_transmission=0.45 * 0.50,
-    idler_transmission=0.45,
+    source=replace(
+        LOCAL.source,
+        pair_rate_hz=9.2e6,
+        biphoton=Biphoton("two_sided_exponential", 700e-12, 300e-12),
+        signal_transmission=0.45 * 0.50,
+        unpaired_signal_hz=1e5,
+        unpaired_idler_hz=2e4,
+    ),
     analyser_transmission=0.85,
     hub_transmission=0.79,
-    unpaired_signal_hz=1e5,
-    unpaired_idler_hz=2e4,
     spoke=AVALANCHE_DIODE,
     hub=replace(NANOWIRE, efficiency=0.80),
     fibre_loss_db=3.74 + 3.0,
@@ -110,15 +118,18 @@ PERFECT = Detector("", "", 0, 1.0, 0.0, 0.0, 0.0, operating_bias_a=17e-6, switch
 """Every photon clicks, at once, and nothing else does."""
 IDEAL = replace(
     LOCAL,
-    signal_transmission=1.0,
-    idler_transmission=1.0,
+    source=replace(
+        LOCAL.source,
+        fidelity=1.0,
+        signal_transmission=1.0,
+        idler_transmission=1.0,
+        unpaired_signal_hz=0.0,
+        unpaired_idler_hz=0.0,
+    ),
     analyser_transmission=1.0,
     hub_transmission=1.0,
-    unpaired_signal_hz=0.0,
-    unpaired_idler_hz=0.0,
     spoke=PERFECT,
     hub=PERFECT,
-    fidelity=1.0,
     idler_overlap=1.0,
 )
 
@@ -128,18 +139,10 @@ def layout(column: Column) -> Layout:
     sources, fibres, analysers, detectors = [], [], [], []
     for arm, side, delay_s in zip(ARMS, "ab", column.delays_s, strict=True):
         sources.append(
-            Source(
+            replace(
+                column.source,
                 name=arm,
                 pump=f"{arm}_pump",
-                pump_power_w=PUMP_W,
-                pump_wavelength_m=780e-9,
-                pair_rate_hz=column.pair_rate_hz,
-                fidelity=column.fidelity,
-                biphoton=column.biphoton,
-                signal_transmission=column.signal_transmission,
-                idler_transmission=column.idler_transmission,
-                unpaired_signal_hz=column.unpaired_signal_hz,
-                unpaired_idler_hz=column.unpaired_idler_hz,
                 signal_path=(f"{arm}_analyser",),
                 idler_path=(f"{arm}_fibre", f"{arm}_paddles", f"hub.{side}"),
             )
