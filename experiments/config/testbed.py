@@ -127,8 +127,9 @@ class Biphoton(Part):
     """
 
     shape: Literal["two_sided_exponential"]
-    tau_signal: Annotated[Seconds, Positive]
-    tau_idler: Annotated[Seconds, Positive]
+    tau_signal: Annotated[Seconds, Positive, Field(le=4e-9)]
+    tau_idler: Annotated[Seconds, Positive, Field(le=4e-9)]
+    """At most 4 ns, so that photons that overlap are never further apart than the light field looks ahead."""
 
 
 class SimulatedSource(Part):
