@@ -8,7 +8,7 @@ things to the things; the names of one section are used in the others.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import AfterValidator, Field, SerializeAsAny
 
 from drivers.capabilities import Settings
 from drivers.units import (
@@ -22,11 +22,16 @@ from drivers.units import (
     PolarizationDiffusion,
     Seconds,
     Watts,
+    format_si,
 )
 from experiments.config.model import Channel, Name, NotNegative, Number, Part, Positive, Text
 
 SIM = "sim"
 """The address of an instrument that the simulated bench provides."""
+
+
+LONGEST_TAU_S = 4e-9
+"""Twelve of these are within the 50 ns by which the light field holds clicks back."""
 
 
 class Node(Part):
@@ -120,6 +125,16 @@ class Tap(Part):
     fraction: Fraction
 
 
+def _overlapping(tau: float) -> float:
+    """Photons that overlap must never be further apart than the light field looks ahead."""
+    if tau > LONGEST_TAU_S:
+        raise ValueError(
+            f"{format_si(tau, 's')} is longer than the light field looks ahead; allowed: up to "
+            f"{format_si(LONGEST_TAU_S, 's')}"
+        )
+    return tau
+
+
 class Biphoton(Part):
     """The amplitude of the time between signal and idler, x = t_signal - t_idler (physics.md 1, kind 1).
 
@@ -127,9 +142,8 @@ class Biphoton(Part):
     """
 
     shape: Literal["two_sided_exponential"]
-    tau_signal: Annotated[Seconds, Positive, Field(le=4e-9)]
-    tau_idler: Annotated[Seconds, Positive, Field(le=4e-9)]
-    """At most 4 ns, so that photons that overlap are never further apart than the light field looks ahead."""
+    tau_signal: Annotated[Seconds, Positive, AfterValidator(_overlapping)]
+    tau_idler: Annotated[Seconds, Positive, AfterValidator(_overlapping)]
 
 
 class SimulatedSource(Part):

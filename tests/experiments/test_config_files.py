@@ -487,3 +487,10 @@ def test_bounds_of_acceptance_say_what_lies_outside(bench: Bench) -> None:
     assert accept.problem("chsh_s", 1.9) == "chsh_s is 1.9, not above 2"
     assert accept.problem("chsh_s", 3.0) == "chsh_s is 3, not below 2.83"
     assert accept.problem("chsh_s", None) == "chsh_s was not measured"
+
+
+def test_a_biphoton_too_long_for_the_light_field_is_refused_in_time_units(bench: Bench) -> None:
+    bench.edit(TESTBED, "tau_signal: 700 ps", "tau_signal: 7 ns")
+    (problem,) = bench.problems()
+    assert problem.startswith(bench.place(TESTBED, "tau_signal: ^7 ns"))
+    assert "7 ns is longer than the light field looks ahead; allowed: up to 4 ns" in problem
