@@ -4,6 +4,7 @@ Adding a command is one line in `COMMANDS`. A command returns an exit code or no
 rise; here, and only here, they become messages on stderr and the codes of `bellbench.exit_codes`.
 """
 
+import asyncio
 import errno
 import os
 import sys
@@ -77,7 +78,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except InstrumentError as error:
         click.echo(str(error), err=True)
         return ExitCode.INSTRUMENT
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:

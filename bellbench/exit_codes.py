@@ -1,19 +1,21 @@
-"""The exit codes of every bellbench command, the one place that defines them."""
+"""The exit codes of every bellbench command: those of a run's ending, and one for what never became a run."""
 
 from enum import IntEnum
+
+from experiments.engine.outcome import Exit
 
 
 class ExitCode(IntEnum):
     """What a shell script learns from a command that has ended; `MEANING` says it to people."""
 
-    DONE = 0
-    RUN_FAILED = 1
+    DONE = Exit.DONE
+    RUN_FAILED = Exit.FAILED
     CONFIG = 2
-    INSTRUMENT = 3
-    UNSAFE = 4
-    OUTSIDE_LIMITS = 5
-    STORAGE = 6
-    INTERRUPTED = 130
+    INSTRUMENT = Exit.INSTRUMENT
+    UNSAFE = Exit.NOT_SAFE
+    OUTSIDE_LIMITS = Exit.OUTSIDE_ACCEPTANCE
+    STORAGE = Exit.STORAGE
+    INTERRUPTED = Exit.ABORTED
 
 
 MEANING = {

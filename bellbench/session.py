@@ -4,6 +4,7 @@ Telemetry with its broker, the simulated bench where the testbed asks for one, t
 addresses, the clock. This is the only place where a bench and a run meet.
 """
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -65,30 +66,42 @@ class Session:
 
         Raises click.UsageError when something that the run needs around it cannot be had.
         """
+        report: RunReport | None = None
+        try:
+            async with AsyncExitStack() as stack:
+                report = await self._carry_out(stack, observers)
+        except asyncio.CancelledError:
+            if report is None:
+                raise
+            # The run is over and told: only the taking apart was cut short.
+        assert report is not None
+        return report
+
+    async def _carry_out(self, stack: AsyncExitStack, observers: Iterable[RunObserver]) -> RunReport:
         experiment, testbed = self.loaded.experiment, self.loaded.testbed
-        async with AsyncExitStack() as stack:
-            clock: RunClock = WallClock()
-            addresses = {name: entry.address for name, entry in testbed.instruments.items()}
-            if testbed.simulated:
-                self.bench = await stack.enter_async_context(bench_of(testbed, self.seed))
-                addresses, clock = self.bench.addresses, BenchClock(self.bench)
-            connection = await self._broker(stack)
-            try:
-                folder = RunFolder.create(self.runs, experiment.experiment)
-            except StorageError as error:
-                return RunReport(None, ending_of(error))
-            publisher = await stack.enter_async_context(
-                Publisher(**connection, site=testbed.testbed, run=folder.name, root=experiment.telemetry.root)
-            )
-            return await execute(
-                self.loaded,
-                self._drivers(addresses),
-                clock,
-                folder,
-                seed=self.seed,
-                observers=[*observers, TelemetryObserver(publisher, experiment.experiment)],
-                about={"broker": {"host": publisher.host, "port": publisher.port}},
-            )
+        clock: RunClock = WallClock()
+        addresses = {name: entry.address for name, entry in testbed.instruments.items()}
+        if testbed.simulated:
+            self.bench = await stack.enter_async_context(bench_of(testbed, self.seed))
+            addresses, clock = self.bench.addresses, BenchClock(self.bench)
+        connection = await self._broker(stack)
+        try:
+            folder = RunFolder.create(self.runs, experiment.experiment)
+        except StorageError as error:
+            return RunReport(None, ending_of(error))
+        root = experiment.telemetry.root
+        publisher = Publisher(**connection, site=testbed.testbed, run=folder.name, root=root)
+        await stack.enter_async_context(publisher)
+        nodes = {name: entry.node for name, entry in testbed.instruments.items()}
+        return await execute(
+            self.loaded,
+            self._drivers(addresses),
+            clock,
+            folder,
+            seed=self.seed,
+            observers=[*observers, TelemetryObserver(publisher, experiment.experiment, nodes)],
+            about={"broker": {"host": publisher.host, "port": publisher.port}},
+        )
 
     async def _broker(self, stack: AsyncExitStack) -> Connection:
         """Where telemetry goes, and as whom."""

@@ -1,5 +1,6 @@
 """The run's events as telemetry."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from experiments.engine.events import (
@@ -21,8 +22,9 @@ from telemetry.publisher import Publisher
 class TelemetryObserver:
     """Publishes what a run does. Publishing never waits, so neither does the run."""
 
-    def __init__(self, publisher: Publisher, experiment: str) -> None:
-        self._publisher = publisher
+    def __init__(self, publisher: Publisher, experiment: str, nodes: Mapping[str, str]) -> None:
+        """`nodes` gives the node of each instrument."""
+        self._publisher, self._nodes = publisher, nodes
         self._state = RunState(state="preparing", experiment=experiment)
         self._live: Live | None = None
 
@@ -41,7 +43,14 @@ class TelemetryObserver:
             case Happened():
                 instrument = event.details.get("instrument")
                 name = instrument if isinstance(instrument, str) else None
-                self._publisher.publish_event(Event(level="info", text=event.message, instrument=name))
+                self._publisher.publish_event(
+                    Event(
+                        level=event.level,
+                        text=event.message,
+                        node=self._nodes.get(name) if name else None,
+                        instrument=name,
+                    )
+                )
             case Finished():
                 if event.ending.state is not State.COMPLETED:
                     self._publisher.publish_event(Event(level="error", text=event.ending.message))

@@ -137,7 +137,7 @@ class Bench:
         return self.light.now_ps * 1e-12
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass. A cancellation takes effect between slices."""
+        """Let time pass. A cancellation takes effect between slices; clicks on their way are dropped."""
         async with self._time:
             end_ps = self.light.now_ps + round(seconds * 1e12)
             delivery = asyncio.create_task(self._deliver({}))
@@ -158,13 +158,13 @@ class Bench:
         span_ps = min(MOVING_SLICE_PS if moving else SLICE_PS, end_ps - self.light.now_ps)
         exposure = asyncio.ensure_future(asyncio.to_thread(self.light.expose, span_ps))
         try:
-            clicks = await asyncio.shield(exposure)
-        except asyncio.CancelledError:
+            await asyncio.shield(exposure)
+        finally:
             await asyncio.wait([exposure])  # a slice in the making cannot be left half made
-            raise
-        self.light.settle(span_ps, clicks)
-        for instrument in self.instruments.values():
-            instrument.advance(span_ps * 1e-12)
+            clicks = exposure.result()
+            self.light.settle(span_ps, clicks)
+            for instrument in self.instruments.values():
+                instrument.advance(span_ps * 1e-12)
         for instrument in self.instruments.values():
             await instrument.flush()
         return clicks

@@ -6,7 +6,7 @@ and must return at once; one that raises is not called again, and the journal sa
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from experiments.engine.outcome import Ending, State
 from experiments.estimators.estimate import Estimate
@@ -80,6 +80,7 @@ class Happened:
     event: str
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
+    level: Literal["info", "warning"] = "info"
 
 
 @dataclass(frozen=True)

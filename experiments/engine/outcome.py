@@ -20,8 +20,7 @@ class State(StrEnum):
 
 
 class Exit(IntEnum):
-    """The exit code of the command line for a run that ended so (the same numbers as in
-    `bellbench.exit_codes`)."""
+    """The exit code of the command line for a run that ended so."""
 
     DONE = 0
     FAILED = 1

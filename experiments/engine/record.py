@@ -16,6 +16,7 @@ StorageError that says what to do. A reserve file keeps room for the last words 
 """
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -54,7 +55,7 @@ class RunFolder:
 
     def write_json(self, name: str, data: object) -> None:
         """Replace a JSON file as a whole: keys in the order given, numbers in full precision."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(name, json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a text file as a whole; `name` may have folders in it."""
@@ -72,7 +73,7 @@ class RunFolder:
         """Append one event; it is in the operating system's hands when this returns."""
         line = {"t_s": round(run_time_s, 6), "utc": utc_now(), "event": event, **details}
         with StorageError.when("journal.jsonl"):
-            self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._journal.write(json.dumps(_finite(line), ensure_ascii=False) + "\n")
             self._journal.flush()
 
     def last_words(self, data: object) -> None:
@@ -85,6 +86,17 @@ class RunFolder:
         """Close the journal. Never raises."""
         with suppress(OSError):
             self._journal.close()
+
+
+def _finite(data: object) -> object:
+    """The same with null for every number that is not finite, which JSON does not know."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data
 
 
 def utc_now() -> str:

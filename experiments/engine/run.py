@@ -11,6 +11,7 @@ at once. A second cancellation does not skip any of that.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,9 @@ from experiments.engine.safe_state import SafeOutcome, make_safe, uninterrupted
 from experiments.engine.step import Context, Step, StepClock
 from experiments.engine.tag_files import TagFiles
 from experiments.engine.tags import TagCollector
+
+CLOSING_S = 10.0
+"""Wall time for all instruments to close their lines."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ class Run:
         self._write_configuration()
         self.folder.write_json("env.json", await asyncio.to_thread(environment, self.seed))
         self._enter(State.PREPARING)
-        self._open, problem = await open_all(list(self.bench.instruments.values()))
+        # Until it is known which are open, an abort asks all of them to make themselves safe.
+        self._open = list(self.bench.instruments.values())
+        self._open, problem = await open_all(self._open)
         if problem:
             raise problem
         for name, identity in (await identify(self._open)).items():
@@ -161,7 +167,8 @@ class Run:
         first = [self.bench.instruments[name] for name in order]
         rest = [i for i in self._open if i not in first]
         safe = await make_safe(first, rest)
-        await asyncio.gather(*(i.close() for i in self.bench.instruments.values()), return_exceptions=True)
+        closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
+        await asyncio.wait(closing, timeout=CLOSING_S)
         if ending.exit is Exit.DONE:
             ending = self._accepted(ending)
         if unsafe := [f"{outcome.name}: {outcome.problem}" for outcome in safe if not outcome.verified]:
@@ -170,6 +177,7 @@ class Run:
         ending, results = await asyncio.to_thread(self._last_words, ending, safe)
         self._observers.notify(StateChanged(self.folder.name, ending.state, ending.message))
         self._observers.notify(Finished(self.folder.name, ending, results))
+        self.folder.close()
         return RunReport(self.folder.path, ending, results, tuple(safe))
 
     def _accepted(self, ending: Ending) -> Ending:
@@ -221,13 +229,15 @@ class Run:
 
     def _tags_lost(self, tagger: str, tags: int) -> None:
         message = f"{tagger} dropped {tags} tags"
-        self.announce(Happened("tags lost", message, {"instrument": tagger, "tags": tags}))
+        details = {"instrument": tagger, "tags": tags}
+        self.announce(Happened("tags lost", message, details, "warning"))
 
     def _observer_failed(self, observer: RunObserver, error: Exception) -> None:
         message = (
             f"{type(observer).__name__} failed and is not told any more: {type(error).__name__}: {error}"
         )
-        self._journal("observer failed", {"message": message})
+        with suppress(StorageError):  # an observer can never break a run, not even by failing on a full disk
+            self._journal("observer failed", {"message": message})
 
     # Steps.
 
@@ -298,9 +308,12 @@ class Run:
 
     def _last_words(self, ending: Ending, safe: list[SafeOutcome]) -> tuple[Ending, dict[str, object] | None]:
         """Everything that is still to be written, as far as the disk lets us. In a worker thread."""
-        results = self._results(complete=ending.state is State.COMPLETED)
+        results = None
         try:
-            self.context.tag_files.close(self._feeds)
+            try:
+                self.context.tags.close()
+            finally:
+                results = self._results(complete=ending.state is State.COMPLETED)
             if results is not None:
                 self.folder.write_json("results.json", results)
             self._journal("state", {"state": ending.state, "message": ending.message})
@@ -320,7 +333,6 @@ class Run:
             self.folder.last_words(about)
         except StorageError as error:
             ending = _storage_failed(ending, error)
-        self.folder.close()
         return ending, results
 
 

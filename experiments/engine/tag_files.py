@@ -6,8 +6,9 @@ blocks these came. A disk that is full raises StorageError; segments written bef
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments.calibrations.delays import DelayCalibration
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Record, SwappingSettings
 from experiments.engine.bench import Bench
 from experiments.engine.feed import Feed
@@ -16,6 +17,9 @@ from experiments.engine.outcome import StorageError
 from experiments.engine.tags import PS
 from timetags.block import TagBlock
 from timetags.segments import SegmentWriter
+
+if TYPE_CHECKING:
+    from timetags.around import TagsAroundHeralds
 
 RAW_GRID_PS = 10**12
 HERALD_GRID_PS = 60 * 10**12
@@ -40,9 +44,7 @@ class TagFiles:
                 sink = SegmentSink(self._folder / "raw" / feed.name, RAW_GRID_PS)
                 feed.gates.append(Gate(0, end, sink))
 
-    def around_heralds(
-        self, bench: Bench, settings: SwappingSettings, delays: DelayCalibration
-    ) -> list[Sink]:
+    def around_heralds(self, bench: Bench, settings: SwappingSettings, tracker: DelayTracker) -> list[Sink]:
         """The sinks for one dwell: one that keeps the tags around heralds, or none. All dwells share one
         writer, since the last tags of a dwell come when the next has begun."""
         if self._record.tags != "heralds":
@@ -50,14 +52,7 @@ class TagFiles:
         if self._heralds is None:
             self._heralds = SegmentSink(self._folder / "heralds", HERALD_GRID_PS)
         around_ps = round(self._record.around * PS)
-        return [HeraldSink(self._heralds, bench, settings, delays, around_ps)]
-
-    def close(self, feeds: Iterable[Feed]) -> None:
-        """Write what raw recordings that go on for ever still hold."""
-        for feed in feeds:
-            for gate in feed.gates:
-                gate.finish()
-            feed.gates = []
+        return [HeraldSink(self._heralds, bench, settings, tracker, around_ps)]
 
 
 class SegmentSink:
@@ -82,32 +77,34 @@ class SegmentSink:
 
 
 class HeraldSink:
-    """Keeps the tags around heralds, on the hub's time base with the coarse shifts alone; the fine delays are
-    in calibrations.json."""
+    """Keeps the tags around heralds, on the hub's time base with the coarse shifts alone; the fine delays and
+    how they drifted are in calibrations.json. Heralds are looked for with the delays at the first tag."""
 
     def __init__(
         self,
         segments: SegmentSink,
         bench: Bench,
         settings: SwappingSettings,
-        delays: DelayCalibration,
+        tracker: DelayTracker,
         around_ps: int,
     ) -> None:
-        from timetags.around import TagsAroundHeralds
-
-        self._selection = TagsAroundHeralds(
-            [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)],
-            {bench.channel(name): delay for name, delay in delays.delays_ps().items()},
-            bsm_window_ps=round(settings.bsm_window * PS),
-            around_ps=around_ps,
-        )
-        self._segments = segments
-        self._kept_ps: int | None = None
-        self._end_ps = 0
+        self._hub = [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)]
+        self._window_ps, self._around_ps = round(settings.bsm_window * PS), around_ps
+        self._tracker, self._segments = tracker, segments
+        self._selection: TagsAroundHeralds | None = None
+        self._kept_ps = self._end_ps = 0
 
     def add(self, block: TagBlock) -> None:
-        if self._kept_ps is None:
+        from timetags.around import TagsAroundHeralds
+
+        if self._selection is None:
             self._kept_ps = block.start_ps
+            self._selection = TagsAroundHeralds(
+                self._hub,
+                self._tracker.delays_at(block.start_ps),
+                bsm_window_ps=self._window_ps,
+                around_ps=self._around_ps,
+            )
         times, channels = self._selection.add(block.times, block.channels, block.end_ps)
         self._end_ps = block.end_ps
         decided = max(self._kept_ps, self._selection.decided_until_ps)
@@ -115,8 +112,8 @@ class HeraldSink:
         self._kept_ps = decided
 
     def finish(self) -> None:
-        times, channels = self._selection.finish()
-        if self._kept_ps is not None:
+        if self._selection is not None:
+            times, channels = self._selection.finish()
             self._segments.add(TagBlock(times, channels, self._kept_ps, self._end_ps))
         self._segments.finish()
 

@@ -16,6 +16,9 @@ back while another still fills its block.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from threading import Lock
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +40,34 @@ SILENCE_S = 15.0
 """Wall time after which a tagger that delivers nothing while another goes on counts as silent."""
 ARRIVAL_S = 60.0
 """Wall time within which tags that have been taken must have come through."""
+
+
+MERGE = "merge"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Hand:
+    """Does one thing after another in worker threads, until it is ended for good: a task that is cancelled
+    leaves its thread at work, and what that does must not come after the end."""
+
+    def __init__(self) -> None:
+        self._at_work = Lock()
+        self._ended = False
+
+    async def do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(self._do, partial(work, *args, **kwargs))
+
+    def _do(self, work: Callable[[], R]) -> R:
+        with self._at_work:
+            if self._ended:
+                raise asyncio.CancelledError
+            return work()
+
+    def end(self) -> None:
+        """Wait for what is under way; from then on nothing is done."""
+        with self._at_work:
+            self._ended = True
 
 
 class TagCollector:
@@ -64,6 +95,7 @@ class TagCollector:
         self._watermark_ps: int | None = None
         self._gates: list[Gate] = []
         self._merging = False
+        self._hands = {name: Hand() for name in (*self.feeds, MERGE)}
         self._began = 0.0
         self._start_took = 0.0
 
@@ -94,6 +126,14 @@ class TagCollector:
         async with asyncio.TaskGroup() as group:
             for feed in self.feeds.values():
                 group.create_task(feed.tagger.stop())
+
+    def close(self) -> None:
+        """Nothing more comes: let every gate keep what it has, also of a stretch that was cut short. Waits
+        for work under way in other threads; none begins afterwards. Call it in a worker thread."""
+        for hand in self._hands.values():
+            hand.end()
+        for gate in (*self._gates, *(gate for feed in self.feeds.values() for gate in feed.gates)):
+            gate.finish()
 
     # Windows of time: from the run clock to the taggers' time.
 
@@ -160,7 +200,7 @@ class TagCollector:
 
     async def _read(self, feed: Feed) -> None:
         async for raw in feed.tagger.blocks():
-            block = await asyncio.to_thread(feed.take_in, raw, tuple(feed.gates))
+            block = await self._hands[feed.name].do(feed.take_in, raw, tuple(feed.gates))
             feed.gates = [gate for gate in feed.gates if gate.end_ps > feed.reach_ps]
             if block.lost:
                 self._on_lost(feed.name, block.lost)
@@ -193,7 +233,8 @@ class TagCollector:
                 # In the order of the feeds, so that tags of equal time always come in the same order.
                 parts = {n: cut(held[n], start - shifts[n], end - shifts[n]) for n in self.feeds}
                 self._merging = True
-                await asyncio.to_thread(_merge_into, tuple(self._gates), parts, shifts, start, end)
+                gates = tuple(self._gates)
+                await self._hands[MERGE].do(_merge_into, gates, parts, shifts, start, end)
                 self._merging = False
                 self._gates = [gate for gate in self._gates if gate.end_ps > end]
                 if self._shifts_ps is shifts:

@@ -78,9 +78,9 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
 
     async def _dwell(self, context: Context, setting: Setting, doing: str) -> int:
         """Count for one dwell; returns its end in ps of hub time, up to which tags may come in later."""
-        seconds, delays = self.parameters.dwell, context.calibrations["delays"]
+        seconds = self.parameters.dwell
         assert context.tracker is not None  # made together with the calibration
-        kept = context.tag_files.around_heralds(context.bench, context.settings, delays)
+        kept = context.tag_files.around_heralds(context.bench, context.settings, context.tracker)
         channels = len(context.bench.detectors)
         dwell = Dwell.open(
             setting.name, seconds, context.tags, channels, context.settings, context.tracker, kept
@@ -102,7 +102,8 @@ def _store_track(context: Context) -> None:
         for point in track.points:
             if point.jumped:
                 message = f"the delay of {spoke} jumped to {point.offset_ps:+.0f} ps"
-                context.announce(Happened("delay jumped", message, {"spoke": spoke, **asdict(point)}))
+                details = {"spoke": spoke, **asdict(point)}
+                context.announce(Happened("delay jumped", message, details, "warning"))
 
 
 def _show(context: Context) -> None:

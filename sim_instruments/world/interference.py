@@ -121,7 +121,7 @@ def _route_many(
         for j in range(n):
             tj = t[members[j]]
             value = exp(log_amplitude(int(shapes[si, 0]), shapes[si, 1], shapes[si, 2], t[mi] + x[mi] - tj))
-            phase = detuning * (tj - t[members[0]]) if si == 1 else 0.0
+            phase = -detuning * (tj - t[members[0]]) if si == 1 else 0.0
             f[i, j] = value * complex(cos(phase), sin(phase))
     permutations = np.zeros((24, 4), dtype=np.int64)
     count = 0
@@ -205,7 +205,7 @@ def _route_group(
     elif n == 2:
         i, j = members[0], members[1]
         ratio = exp(log_ratio(shapes, source[i], source[j], t[i], t[j], x[i], x[j]))
-        phase = detuning * (t[i] - t[j]) * (source[i] - source[j])
+        phase = detuning * (t[i] - t[j]) * (source[j] - source[i])
         strength = ratio * (1.0 if source[i] == source[j] else mode_overlap)
         probabilities = np.empty(16)
         pair_probabilities(

@@ -52,11 +52,14 @@ def test_reserve_gives_way_to_the_last_words(tmp_path: Path) -> None:
     folder.close()
 
 
-def test_nan_never_gets_into_a_json_file(tmp_path: Path) -> None:
+def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
+    """NaN and infinity are no JSON, and would make the file unreadable for others."""
     folder = RunFolder.create(tmp_path, "swap")
-    with pytest.raises(ValueError, match="Out of range float"):
-        folder.write_json("results.json", {"a": float("nan")})
+    folder.write_json("results.json", {"figures": [float("nan"), 1.5, {"error": float("inf")}]})
+    folder.journal(1.0, "look", {"offset_ps": float("nan")})
     folder.close()
+    assert json.loads((folder.path / "results.json").read_text()) == {"figures": [None, 1.5, {"error": None}]}
+    assert json.loads((folder.path / "journal.jsonl").read_text())["offset_ps"] is None
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -290,6 +290,25 @@ async def test_an_observer_cannot_break_a_run(tmp_path: Path) -> None:
     assert "Broken failed" in next(e["message"] for e in journal(report) if e["event"] == "observer failed")
 
 
+async def test_an_observer_that_fails_at_the_very_end_is_written_down_too(tmp_path: Path) -> None:
+    class Late:
+        def notify(self, event: RunEvent) -> None:
+            if isinstance(event, Finished):
+                raise BrokenPipeError("nobody reads any more")
+
+    bench = ToyBench()
+    report = await execute(
+        experiment(plan=(WAIT,)),
+        bench.instruments,
+        bench.clock,
+        RunFolder.create(tmp_path, "toy_swapping"),
+        seed=1,
+        observers=[Late()],
+    )
+    assert report.ending.exit is Exit.DONE
+    assert journal(report)[-1]["event"] == "observer failed"
+
+
 async def test_stream_that_ends_by_itself_stops_the_run_at_once(tmp_path: Path) -> None:
     bench = ToyBench()
     tagger = bench.taggers["alice_tagger"]
