@@ -60,6 +60,8 @@ class Session:
     def __init__(self, loaded: LoadedExperiment, runs: Path, seed: int) -> None:
         self.loaded, self.runs, self.seed = loaded, runs, seed
         self.bench: Bench | None = None
+        self.telemetry_trouble = ""
+        """Why telemetry did not get through at the end of the run, when it did not."""
 
     async def carry_out(self, observers: Iterable[RunObserver] = ()) -> RunReport:
         """Run it. Returns how it ended; a cancellation aborts the run and makes the instruments safe.
@@ -93,7 +95,7 @@ class Session:
         publisher = Publisher(**connection, site=testbed.testbed, run=folder.name, root=root)
         await stack.enter_async_context(publisher)
         nodes = {name: entry.node for name, entry in testbed.instruments.items()}
-        return await execute(
+        report = await execute(
             self.loaded,
             self._drivers(addresses),
             clock,
@@ -102,6 +104,9 @@ class Session:
             observers=[*observers, TelemetryObserver(publisher, experiment.experiment, nodes)],
             about={"broker": {"host": publisher.host, "port": publisher.port}},
         )
+        if publisher.trouble:
+            self.telemetry_trouble = f"no broker at {publisher.host}:{publisher.port}, {publisher.trouble}"
+        return report
 
     async def _broker(self, stack: AsyncExitStack) -> Connection:
         """Where telemetry goes, and as whom."""

@@ -12,6 +12,7 @@ import click
 
 from bellbench.exit_codes import ExitCode
 from experiments.config.files import LoadedExperiment, load_experiment
+from experiments.config.problems import ConfigError
 
 
 @click.command()
@@ -33,7 +34,14 @@ def run(file: str, runs: Path, seed: int | None, as_json: bool, quiet: bool) -> 
 
     Ctrl-C aborts: the instruments are made safe, and what was measured is kept.
     """
-    loaded = load_experiment(file)
+    try:
+        loaded = load_experiment(file)
+    except ConfigError as error:
+        if as_json:
+            problems = [vars(problem) for problem in error.problems]
+            about = {"folder": None, "state": "refused", "exit_code": 2, "problems": problems}
+            click.echo(json.dumps(about, indent=2))
+        raise
     if seed is None:
         seed = loaded.experiment.seed if loaded.experiment.seed is not None else secrets.randbits(32)
     return asyncio.run(_run(loaded, runs, seed, as_json=as_json, quiet=quiet))
@@ -60,7 +68,10 @@ async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool
         assert task is not None
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        report = await Session(loaded, runs, seed).carry_out(observers)
+        session = Session(loaded, runs, seed)
+        report = await session.carry_out(observers)
+    if session.telemetry_trouble:
+        click.echo(f"telemetry did not get through: {session.telemetry_trouble}", err=True)
     if as_json:
         about = {
             "folder": str(report.folder) if report.folder else None,

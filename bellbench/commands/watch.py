@@ -143,7 +143,7 @@ async def _follow(host: str, port: int, root: str, as_json: bool) -> None:
     if view.lost:
         raise WatchError(
             f"run {view.run} is lost: its process ended without a word, or cannot reach the broker. "
-            "What it recorded is in its run folder: see `bellbench runs`."
+            "What it recorded is in its folder under runs/."
         )
 
 
@@ -171,7 +171,7 @@ async def _listen_to_the_end(host: str, port: int, root: str, view: "RunView", *
         if not view.ended:  # an embedded broker dies with its run
             raise WatchError(
                 f"the broker at {host}:{port} went away while run {view.run} was {view.state.state}. "
-                "What the run recorded is in its folder: see `bellbench runs`."
+                "What the run recorded is in its folder under runs/."
             ) from None
 
 

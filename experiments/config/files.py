@@ -145,6 +145,13 @@ def _read_experiment(
         settings = experiment.settings if experiment else _item(SwappingSettings, data.get("settings"))
         if settings is not None:
             problems += [document.problem(fault, ("settings",)) for fault in settings.faults(inventory)]
+    done: set[str] = set()
+    for number, step in steps.items():
+        for kind in step.needs:
+            if kind not in done:
+                message = f"{step.kind} needs a step {kind} before it"
+                problems.append(document.at_key(("plan", number, step.kind), message))
+        done.add(step.kind)
     plan = document.data.get("plan")
     if isinstance(plan, list) and len(steps) == len(plan):
         known = [result for step in steps.values() for result in step.results]

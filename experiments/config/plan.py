@@ -31,6 +31,8 @@ class PlanStep(Part):
     kind: ClassVar[str]
     results: ClassVar[tuple[str, ...]] = ()
     """The quantities that the step adds to the results of a run."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Kinds of steps that must come before it."""
 
     def faults(self, inventory: Inventory) -> Iterator[Fault]:
         """What does not fit the testbed; nothing unless a step says so."""
@@ -138,6 +140,7 @@ class MeasureSwapping(PlanStep):
     """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over."""
 
     kind = "measure_swapping"
+    needs = ("calibrate_delays",)
     results = (
         "swap_rate_hz",
         "chsh_s",

@@ -1,5 +1,6 @@
 """How a run ends: its states, its exit codes, and which failure leads to which."""
 
+import asyncio
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,12 @@ def ending_of(failure: BaseException) -> Ending:
     if isinstance(causes[0], RunError):
         return Ending(State.FAILED, Exit.FAILED, message)
     return Ending(State.FAILED, Exit.FAILED, f"{type(causes[0]).__name__}: {message}")
+
+
+def is_internal(failure: BaseException) -> bool:
+    """Whether a failure is none that the run has words for: a mistake in the program."""
+    known = (InstrumentError, RunError, OSError, asyncio.CancelledError, KeyboardInterrupt)
+    return any(not isinstance(cause, known) for cause in _flatten(failure))
 
 
 def _flatten(failure: BaseException) -> list[BaseException]:

@@ -10,6 +10,7 @@ at once. A second cancellation does not skip any of that.
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
 import asyncio
+import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -36,7 +37,7 @@ from experiments.engine.events import (
     StepEnded,
 )
 from experiments.engine.feed import Feed
-from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of
+from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of, is_internal
 from experiments.engine.preflight import check, identify, open_all
 from experiments.engine.record import RunFolder, utc_now
 from experiments.engine.registry import make_step
@@ -82,6 +83,8 @@ async def execute(
     except BaseException as failure:
         # Also KeyboardInterrupt and SystemExit: whatever it is, the instruments come first.
         ending = run.ending_for(failure)
+        if is_internal(failure):
+            ending = run.with_traceback(ending)
         _forget_cancellation()
     return await uninterrupted(run.end(ending))
 
@@ -158,6 +161,7 @@ class Run:
                 await self._do(step, number)
             if self._collecting:
                 await self.context.tags.stop()
+        self._observers.notify(Progress("done", self.clock.now(), 0.0))
 
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
@@ -166,7 +170,10 @@ class Run:
         ]
         first = [self.bench.instruments[name] for name in order]
         rest = [i for i in self._open if i not in first]
+        self._say("making safe", f"making {len(self._open)} instruments safe")
         safe = await make_safe(first, rest)
+        verified = sum(outcome.verified for outcome in safe)
+        self._say("safe state", f"{verified} of {len(safe)} instruments verified safe")
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
         await asyncio.wait(closing, timeout=CLOSING_S)
         if ending.exit is Exit.DONE:
@@ -179,6 +186,14 @@ class Run:
         self._observers.notify(Finished(self.folder.name, ending, results))
         self.folder.close()
         return RunReport(self.folder.path, ending, results, tuple(safe))
+
+    def with_traceback(self, ending: Ending) -> Ending:
+        """The ending of a run that met a mistake of ours: the folder keeps what is needed to find it."""
+        with suppress(StorageError):
+            self.folder.write_text("error.txt", traceback.format_exc())
+        doing = f" in step {self._step.kind}" if self._step else ""
+        text = f"internal error{doing}: {ending.message}. Please report it with error.txt of the run folder"
+        return Ending(ending.state, ending.exit, text)
 
     def _accepted(self, ending: Ending) -> Ending:
         """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
@@ -216,6 +231,11 @@ class Run:
             case _:
                 pass
         self._observers.notify(event)
+
+    def _say(self, event: str, message: str) -> None:
+        """Announce something that must be told even when the disk is full."""
+        with suppress(StorageError):
+            self.announce(Happened(event, message))
 
     def _journal(self, event: str, details: Mapping[str, object]) -> None:
         self.folder.journal(self.clock.now(), event, details)

@@ -71,6 +71,7 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
         await context.let_pass(TAIL_S, "waiting for the last tags")
         await context.tags.reached(end_ps + MARGIN_PS)
         context.store_results()
+        _show(context)
         _store_track(context)
 
     def _once(self) -> list[Setting]:

@@ -227,6 +227,8 @@ def test_ctrl_c_aborts_into_the_safe_state_also_when_pressed_twice(
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "aborted" in err
+    events = [entry["event"] for entry in journal(next((tmp_path / "runs").iterdir()))]
+    assert events.index("making safe") < events.index("safe state")
     assert "Traceback" not in err
     (folder,) = (tmp_path / "runs").iterdir()
     run = json.loads((folder / "run.json").read_text())
@@ -244,6 +246,9 @@ def test_bad_input_exits_2_with_its_place_and_starts_nothing(short: Path, tmp_pa
     assert done.returncode == 2
     assert re.search(r"short\.yaml:\d+:\d+: .*'nm' is a unit of length, not of time", done.stderr)
     assert not (tmp_path / "runs").exists()
+    refused = json.loads(bellbench("run", short, "--runs", tmp_path / "runs", "--json").stdout)
+    assert refused["exit_code"] == 2
+    assert "'nm' is a unit of length" in refused["problems"][0]["message"]
 
 
 def test_a_figure_outside_acceptance_is_named_and_shows_in_the_exit_code(short: Path, tmp_path: Path) -> None:
@@ -267,3 +272,4 @@ def test_a_run_does_not_mind_a_broker_that_is_not_there(short: Path, tmp_path: P
     short.write_text(short.read_text() + "telemetry: {broker: 'mqtt://127.0.0.1:1'}\n")
     done = bellbench("run", short, "--runs", tmp_path / "runs", "--seed", "3", "--quiet")
     assert done.returncode == 0, done.stderr
+    assert "telemetry did not get through: no broker at 127.0.0.1:1" in done.stderr

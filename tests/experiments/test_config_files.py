@@ -494,3 +494,10 @@ def test_a_biphoton_too_long_for_the_light_field_is_refused_in_time_units(bench:
     (problem,) = bench.problems()
     assert problem.startswith(bench.place(TESTBED, "tau_signal: ^7 ns"))
     assert "7 ns is longer than the light field looks ahead; allowed: up to 4 ns" in problem
+
+
+def test_a_measurement_before_its_calibration_is_found_without_hardware(bench: Bench) -> None:
+    bench.edit(EXPERIMENT, "  - calibrate_delays: {duration: 2 s}\n", "")
+    (problem,) = bench.problems()
+    assert problem.startswith(bench.place(EXPERIMENT, "- ^measure_swapping"))
+    assert "measure_swapping needs a step calibrate_delays before it" in problem

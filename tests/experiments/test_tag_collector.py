@@ -260,3 +260,21 @@ def test_gate_finishes_once_and_also_when_the_stream_ends_early() -> None:
     for gate in gates:
         gate.finish()
     assert (whole.finished, early.finished) == (1, 1)
+
+
+def test_a_feed_says_how_far_it_is_only_when_the_gates_have_their_tags() -> None:
+    """Whoever waits for `reach_ps` takes what a capture holds at that moment."""
+    feed = Feed(FakeTagger("hub", 2), {1: 0, 2: 1}, 2)
+    reached: list[int] = []
+
+    class Watching:
+        def add(self, block: TagBlock) -> None:
+            reached.append(feed.reach_ps)
+
+        def finish(self) -> None:
+            reached.append(feed.reach_ps)
+
+    block = TagBlock(np.array([5], np.int64), np.array([1], np.uint8), 0, PS)
+    feed.take_in(block, (Gate(0, PS, Watching()),))
+    assert reached == [0, 0]
+    assert feed.reach_ps == PS
