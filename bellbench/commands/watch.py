@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from telemetry.subscriber import Message, RunView
 
 DEFAULT_BROKER = ("127.0.0.1", 18830)  # telemetry.broker's, which is not imported for it
+DEFAULT_RUNS = Path("runs")
 LINGER_S = 0.5  # after the end of a run, for its last words
 LOST_S = 30.0  # for a lost run to come back, as after a broken network
 
@@ -52,7 +53,7 @@ class WatchError(click.ClickException):
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
-    default=Path("runs"),
+    default=DEFAULT_RUNS,
     show_default=True,
     help="Where run folders are.",
 )
@@ -64,6 +65,8 @@ def watch(broker: str | None, runs: Path, root: str, once: bool, as_json: bool) 
 
     Ends with 0 when the run ended, whichever way, and with 3 when there is no broker or no run.
     """
+    if not broker and not runs.is_dir() and runs != DEFAULT_RUNS:
+        raise click.BadParameter(f"there is no folder {runs}", param_hint="--runs")
     host, port = parse_broker(broker) if broker else broker_of_newest_run(runs) or DEFAULT_BROKER
     from telemetry.subscriber import BrokerError
 

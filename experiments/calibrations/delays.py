@@ -17,6 +17,8 @@ import numpy as np
 from timetags.block import Channels, Times
 
 BIN_PS = 20
+FEWEST_TAGS = 1000
+"""Fewer tags than this hold no delay: detectors that see light click some 10,000 times a second."""
 HALF_RANGE_PS = 15_000
 """Bins and half width of the histogram of one pair of detectors, about the spoke's coarse delay."""
 
@@ -113,6 +115,12 @@ def _of_channel(times: Times, channels: Channels, channel: int) -> Times:
 def _coarse(hub: Times, spoke: Times, search_ps: int, names: Sequence[str]) -> int:
     from timetags.delays import DelayError, find_delay
 
+    for where, seen in (("the hub's detectors", hub), (f"{' and '.join(names)}", spoke)):
+        if len(seen) < FEWEST_TAGS:
+            raise CalibrationError(
+                f"{where} hardly click: {len(seen)} tags in all. Check their bias, the thresholds of their "
+                "tagger, and that light reaches them"
+            )
     try:
         return round(find_delay(hub, spoke, search_ps).delay_ps)
     except DelayError as error:

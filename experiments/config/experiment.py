@@ -1,6 +1,6 @@
 """The experiment file: which testbed, with what settings, the plan of steps, and what to keep and to tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, field_serializer, model_validator
@@ -12,6 +12,7 @@ from experiments.config.model import Name, NotNegative, Number, Part, Positive, 
 from experiments.config.plan import PlanStep
 from experiments.config.problems import Fault, show_value
 from experiments.config.references import Reference
+from experiments.config.testbed import Testbed
 
 
 class SwappingSettings(Part):
@@ -40,18 +41,31 @@ class SwappingSettings(Part):
         testbed = inventory.testbed
         if len(testbed.sources) < len(inventory.declared.get("sources", ())):
             return  # a source with an error of its own; where its light goes is not known
+        hub = self.bell_state_measurement
+        if bsm := testbed.bell_state_measurements.get(hub):
+            ends = bsm.outputs
+            if apart := _taggers_apart(testbed, (ends.cH, ends.cV, ends.dH, ends.dV)):
+                yield Fault(("bell_state_measurement",), f"the detectors of {hub} {apart}")
         inputs = {f"{self.bell_state_measurement}.{port}" for port in BSM_INPUTS}
         for number, spoke in enumerate(self.spokes):
             if spoke not in testbed.analysers:
                 continue
+            outputs = testbed.analysers[spoke].outputs
+            if apart := _taggers_apart(testbed, (outputs.H, outputs.V)):
+                yield Fault(("spokes", number), f"the detectors of {show_value(spoke)} {apart}")
             source = source_into(testbed, "signal", spoke)
             if source is None:
                 yield Fault(("spokes", number), f"no source sends its signal to {show_value(spoke)}")
             elif testbed.sources[source].idler[-1] not in inputs:
-                hub = self.bell_state_measurement
                 yield Fault(
                     ("spokes", number), f"the source of {show_value(spoke)} does not send its idler to {hub}"
                 )
+
+
+def _taggers_apart(testbed: Testbed, detectors: Iterable[str]) -> str:
+    """What is wrong when these detectors, which are timed against each other, feed several taggers."""
+    taggers = sorted({testbed.detectors[d].tagger.instrument for d in detectors if d in testbed.detectors})
+    return "" if len(taggers) < 2 else f"feed {' and '.join(taggers)}; allowed: one tagger for all of them"
 
 
 class Record(Part):

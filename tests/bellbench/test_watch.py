@@ -210,3 +210,9 @@ def test_broker_addresses(text: str, address: tuple[str, int]) -> None:
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter, match="mqtt://HOST:PORT"):
         parse_broker(text)
+
+
+def test_a_runs_folder_that_is_not_there_is_said() -> None:
+    done = CliRunner().invoke(watch, ["--runs", "/no/such/folder", "--once"])
+    assert done.exit_code == 2
+    assert "there is no folder /no/such/folder" in done.output

@@ -501,3 +501,13 @@ def test_a_measurement_before_its_calibration_is_found_without_hardware(bench: B
     (problem,) = bench.problems()
     assert problem.startswith(bench.place(EXPERIMENT, "- ^measure_swapping"))
     assert "measure_swapping needs a step calibrate_delays before it" in problem
+
+
+def test_detectors_that_are_timed_against_each_other_share_a_tagger(bench: Bench) -> None:
+    bench.edit(TESTBED, "bob_v: {tagger: bob_tagger.2}", "bob_v: {tagger: hub_tagger.4}")
+    bench.edit(TESTBED, "hub_nanowires.4, tagger: hub_tagger.4}", "hub_nanowires.4, tagger: bob_tagger.2}")
+    problems = bench.problems()
+    assert any("the detectors of 'bob_analyser' feed bob_tagger and hub_tagger" in p for p in problems), (
+        problems
+    )
+    assert any("the detectors of hub_bsm feed bob_tagger and hub_tagger" in p for p in problems), problems
