@@ -21,7 +21,6 @@ Array = NDArray[np.int64]
 
 # The kept patterns, as places in (cH, cV, dH, dV), in the order of all results; first Psi-, then Psi+.
 PATTERNS = ((0, 3), (1, 2), (0, 1), (2, 3))
-PATTERN_NAMES = ("cH&dV", "cV&dH", "cH&cV", "dH&dV")
 
 _NOT_HUB = 4
 _PATTERN_OF = np.full((4, 4), -1, np.int64)
