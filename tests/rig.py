@@ -16,7 +16,7 @@ from drivers.capabilities import Instrument, Laser, SinglePhotonDetector, TimeTa
 from experiments.config.files import load_testbed
 from experiments.config.testbed import Testbed
 from sim_instruments.bench import Bench
-from timetags.delays import find_delay
+from timetags.clocks.delays import find_delay
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 I = TypeVar("I", bound=Instrument)  # noqa: E741 - an instrument

@@ -113,7 +113,7 @@ def _of_channel(times: Times, channels: Channels, channel: int) -> Times:
 
 
 def _coarse(hub: Times, spoke: Times, search_ps: int, names: Sequence[str]) -> int:
-    from timetags.delays import DelayError, find_delay
+    from timetags.clocks.delays import DelayError, find_delay
 
     for where, seen in (("the hub's detectors", hub), (f"{' and '.join(names)}", spoke)):
         if len(seen) < FEWEST_TAGS:
@@ -129,8 +129,8 @@ def _coarse(hub: Times, spoke: Times, search_ps: int, names: Sequence[str]) -> i
 
 def _fit(spoke: str, spoke_times: Times, hub: str, hub_times: Times, coarse_ps: int) -> PairPeak | None:
     """The peak of one pair of detectors, or None: with crossed polarizations there may be none."""
-    from timetags.correlate import bin_centres, correlate
-    from timetags.peak import DelayError, fit_peak
+    from timetags.analyses.correlate import bin_centres, correlate
+    from timetags.clocks.peak import DelayError, fit_peak
 
     around = (coarse_ps - HALF_RANGE_PS, coarse_ps + HALF_RANGE_PS)
     counts = correlate(hub_times, spoke_times, bin_ps=BIN_PS, range_ps=around)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
-    from timetags.correlate import Correlation
+    from timetags.analyses.correlate import Correlation
 
 BIN_PS = 80
 HALF_RANGE_PS = 8_000
@@ -116,7 +116,7 @@ class Look:
         self._histograms: list[Correlation] = []
 
     def add(self, block: TagBlock) -> None:
-        from timetags.correlate import Correlation
+        from timetags.analyses.correlate import Correlation
 
         tracker = self._tracker
         if not self._histograms:
@@ -132,7 +132,7 @@ class Look:
             histogram.add(block.times, block.channels)
 
     def finish(self) -> None:
-        from timetags.peak import DelayError, fit_peak
+        from timetags.clocks.peak import DelayError, fit_peak
 
         for track, expected, histogram in zip(
             self._tracker.tracks, self._expected_ps, self._histograms, strict=False

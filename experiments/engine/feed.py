@@ -59,7 +59,7 @@ class Feed:
                 f"the tag stream jumps from {self.reach_ps} ps to {block.start_ps} ps",
                 "Tags are missing or doubled; run again, and look at the tagger's stream",
             )
-        from timetags.rates import count
+        from timetags.analyses.rates import count
 
         times, inputs = block.times, block.channels
         by_input = np.zeros(256, np.int64)

@@ -87,7 +87,7 @@ class Singles:
         self.live_ps = 0
 
     def add(self, block: TagBlock) -> None:
-        from timetags.rates import count
+        from timetags.analyses.rates import count
 
         count(block.channels, self._counts)
         self.live_ps += block.end_ps - block.start_ps

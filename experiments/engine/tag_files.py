@@ -16,10 +16,10 @@ from experiments.engine.gates import Gate, Sink, cut
 from experiments.engine.outcome import StorageError
 from experiments.engine.tags import PS
 from timetags.block import TagBlock
-from timetags.segments import SegmentWriter
+from timetags.files.segments import SegmentWriter
 
 if TYPE_CHECKING:
-    from timetags.around import TagsAroundHeralds
+    from timetags.analyses.around import TagsAroundHeralds
 
 RAW_GRID_PS = 10**12
 HERALD_GRID_PS = 60 * 10**12
@@ -95,7 +95,7 @@ class HeraldSink:
         self._kept_ps = self._end_ps = 0
 
     def add(self, block: TagBlock) -> None:
-        from timetags.around import TagsAroundHeralds
+        from timetags.analyses.around import TagsAroundHeralds
 
         if self._selection is None:
             self._kept_ps = block.start_ps

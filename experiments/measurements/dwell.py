@@ -18,7 +18,7 @@ from experiments.engine.tags import GUARD_S, PS, TagCollector
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
-    from timetags.fourfold import HeraldedFourfolds
+    from timetags.analyses.fourfold import HeraldedFourfolds
 
 MARGIN_PS = 1_000_000_000
 """How far beyond its borders a slice sees tags: 1 ms, far more than any delay that is left after the
@@ -114,7 +114,7 @@ class Slice:
 
     def _make_finder(self) -> "HeraldedFourfolds":
         """With the delays of now: called with the first tags, when the look before has been taken."""
-        from timetags.fourfold import HeraldedFourfolds
+        from timetags.analyses.fourfold import HeraldedFourfolds
 
         settings, tracker = self._settings, self._tracker
         (first_h, first_v), (second_h, second_v) = tracker.spokes

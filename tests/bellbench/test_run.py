@@ -20,7 +20,7 @@ from experiments.config.files import load_experiment
 from experiments.engine.events import RunEvent, StepBegan
 from experiments.engine.run import RunReport
 from timetags import segments
-from timetags.segments import read_segments
+from timetags.files.segments import read_segments
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BELLBENCH = Path(sys.executable).with_name("bellbench")

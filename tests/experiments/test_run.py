@@ -26,7 +26,7 @@ from tests.experiments.fakes import (
     V,
     experiment,
 )
-from timetags.segments import read_segments
+from timetags.files.segments import read_segments
 
 
 class Watcher:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.heralds import Array, HeraldRule, ceil_half, seek
 from timetags.block import Channels, Times
-from timetags.heralds import Array, HeraldRule, ceil_half, seek
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
 
@@ -17,7 +17,7 @@ from timetags.lookaround import Lookaround, Stretch
 class TagsAroundHeralds:
     """Selects the tags of all channels with -around <= t - (t1 + t2)/2 < around for any herald (t1, t2).
 
-    `hub`, `delays_ps` and `bsm_window_ps` define heralds as in `timetags.fourfold`; the delays are added to
+    `hub`, `delays_ps` and `bsm_window_ps` define heralds as in `analyses.fourfold`; the delays are added to
     every channel's times for the comparison, but the tags come out with their original times and order.
     ValueError if a channel repeats or a width is not positive.
     """

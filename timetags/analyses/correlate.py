@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.heralds import delay_table
 from timetags.block import Channels, Times
-from timetags.heralds import delay_table
 from timetags.jit import kernel
 from timetags.merge import merge_channels, merge_streams
 

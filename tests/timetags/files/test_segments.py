@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from timetags.block import TagBlock
-from timetags.segments import SegmentWriter, read_segments
+from timetags.files.segments import SegmentWriter, read_segments
 
 
 def block(start, count, *, lost=0, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timetags.rates import Singles
+from timetags.analyses.rates import Singles
 
 TAGS = st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 255)), max_size=80).map(sorted)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timetags.around import TagsAroundHeralds
-from timetags.fourfold import HeraldedFourfolds
+from timetags.analyses.around import TagsAroundHeralds
+from timetags.analyses.fourfold import HeraldedFourfolds
 
 HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
 SPOKES = ((10, 4), (5, 200))  # (H, V) of A and of B

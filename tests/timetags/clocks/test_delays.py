@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import exponnorm
 
-from timetags.correlate import bin_centres
-from timetags.delays import DelayError, find_delay, fit_peak
+from timetags.analyses.correlate import bin_centres
+from timetags.clocks.delays import DelayError, find_delay, fit_peak
 
 T1, T2, JITTER = 700, 300, (149, 38)
 SIGMA = np.hypot(*JITTER)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.correlate import bin_centres, correlate
 from timetags.block import Times
-from timetags.correlate import bin_centres, correlate
-from timetags.peak import DelayError, Peak, excess, fit_peak
+from timetags.clocks.peak import DelayError, Peak, excess, fit_peak
 
 __all__ = ["DelayError", "DelayFound", "Peak", "find_delay", "fit_peak"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timetags.correlate import Correlation, CorrelationTable, bin_centres, correlate
+from timetags.analyses.correlate import Correlation, CorrelationTable, bin_centres, correlate
 
 CHANNELS = [0, 1, 2, 9, 255]
 STREAMS = st.lists(st.tuples(st.integers(-60, 60), st.sampled_from(CHANNELS)), max_size=60).map(

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from timetags.analyses.heralds import Array, HeraldRule, ceil_half, delay_table, seek
 from timetags.block import Channels, Times
-from timetags.heralds import Array, HeraldRule, ceil_half, delay_table, seek
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
 
@@ -23,7 +23,7 @@ class HeraldedFourfolds:
     - `hub`: the channels of cH, cV, dH, dV. `spokes`: the channels (H, V) of spoke A and of spoke B.
     - `delays_ps`: what is added to the times of a channel; 0 for channels that are not named. All times
       below are delayed times.
-    - `bsm_window_ps`: full width on t1 - t2, see `timetags.heralds` for its borders and the patterns.
+    - `bsm_window_ps`: full width on t1 - t2, see `analyses.heralds` for its borders and the patterns.
     - `spoke_window_ps`, `spoke_centre_ps`: a spoke's click s belongs to a herald if
       -window/2 <= s - (t1 + t2)/2 - centre < window/2; exactly `spoke_window_ps` integer times do.
     - `gate_ps`: (start, end); heralds with start <= (t1 + t2)/2 < end count. None: all.
@@ -77,7 +77,7 @@ class HeraldedFourfolds:
     @property
     def counts(self) -> Array:
         """Four-folds [Psi-, Psi+][A: H, V][B: H, V]. `pattern_counts` has them for the four patterns of
-        `timetags.heralds.PATTERNS` apart."""
+        `timetags.analyses.heralds.PATTERNS` apart."""
         return self.pattern_counts[0::2] + self.pattern_counts[1::2]
 
     @property

@@ -1,0 +1,1 @@
+"""Bringing the clocks of several nodes onto one time-base."""
