@@ -17,20 +17,75 @@ class LaserPort:
 
     power_w: float = 0.0
     """Light that leaves the head now, in watts; 0.0 while emission is off."""
+    detuning_hz: float = 0.0
+    """How far its frequency is from the nominal one."""
 
 
 @dataclass
 class RotationPort:
-    """A wave plate in a rotation mount. Written by the instrument."""
+    """A rotation mount. What stands in it the layout says. Written by the instrument."""
 
     angle_rad: float = 0.0
 
 
 @dataclass
-class PaddlesPort:
-    """A fibre paddle controller. Written by the instrument."""
+class PlatesPort:
+    """A polarization controller as a stack of linear retarders in beam order: fibre paddles and wave plates
+    turn (fixed retardance, moving axis), squeezers and liquid crystals change their retardance. Written by
+    the instrument."""
 
-    angles_rad: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    plates: list[tuple[float, float]] = field(default_factory=list)
+    """(retardance, angle of the fast axis), both in radians."""
+    polarizer_rad: float | None = None
+    """Angle of a polarizer in front of the plates, where there is one."""
+
+
+@dataclass
+class AttenuatorPort:
+    """A variable attenuator, perhaps with a shutter. Written by the instrument."""
+
+    attenuation_db: float = 0.0
+    """Insertion loss included."""
+    open: bool = True
+
+
+@dataclass
+class ShutterPort:
+    """A shutter. Written by the instrument."""
+
+    open: bool = False
+
+
+@dataclass
+class SwitchPort:
+    """An optical switch. Written by the instrument."""
+
+    connected: dict[int, int] = field(default_factory=dict)
+    """Input -> output; inputs that are missing lead nowhere."""
+
+
+@dataclass
+class DelayPort:
+    """An optical delay line. Written by the instrument."""
+
+    delay_s: float = 0.0
+
+
+@dataclass
+class TemperaturePort:
+    """A heated or cooled thing, such as an etalon. Written by the instrument."""
+
+    temperature_k: float = 298.15
+
+
+@dataclass
+class GatePort:
+    """An output of a delay generator that gates a detector. Written by the instrument."""
+
+    period_s: float = 0.0
+    """Time between gates; 0.0: no gates, the detector sees nothing."""
+    delay_s: float = 0.0
+    width_s: float = 0.0
 
 
 @dataclass
@@ -50,11 +105,27 @@ class NanowirePort:
 
 
 @dataclass
+class DiodePort:
+    """A single-photon avalanche diode module."""
+
+    enabled: bool = True
+    """Written by the instrument."""
+    excess_v: float | None = None
+    """Excess bias over breakdown; None: at its operating point. Written by the instrument."""
+    clicks: int = 0
+    """Clicks since the bench began, as the module's own counter sees them. Written by the world."""
+
+
+@dataclass
 class TaggerInput:
     """One input of a time tagger. Written by the instrument."""
 
     threshold_v: float = 0.1
     enabled: bool = True
+    delay_ps: int = 0
+    """Added to the times of the input."""
+    test_signal_hz: float = 0.0
+    """Rate of the tagger's own periodic test signal on this input, instead of the detector; 0.0: off."""
 
 
 @dataclass
@@ -67,6 +138,9 @@ class TaggerPort:
     Written by the instrument."""
     clock_ps: int = 0
     """The tagger's own clock now, in picoseconds. Written by the world."""
+    clock_locked: bool = True
+    """Whether its clock follows the reference. Written by whatever distributes the reference (a White Rabbit
+    switch) or by a test; unlocked, the clock's frequency error is a free oscillator's."""
 
 
 @dataclass
@@ -77,6 +151,16 @@ class MeterPort:
     """Light on the sensor. Written by the world."""
     wavelength_m: float = 0.0
     """Wavelength of that light. Written by the world."""
+
+
+@dataclass
+class PolarimeterPort:
+    """The sensor of a polarimeter. Written by the world."""
+
+    power_w: float = 0.0
+    stokes: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Normalised Stokes vector S1..S3 of the light, of length 1 for polarized light."""
+    wavelength_m: float = 0.0
 
 
 Tags = dict[int, NDArray[np.int64]]
