@@ -15,13 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sim_instruments.ports import (
+    AttenuatorPort,
+    DelayPort,
+    DiodePort,
+    GatePort,
     LaserPort,
     MeterPort,
     NanowirePort,
-    PaddlesPort,
+    PlatesPort,
+    PolarimeterPort,
     RotationPort,
+    ShutterPort,
+    SwitchPort,
     TaggerPort,
     Tags,
+    TemperaturePort,
 )
 from sim_instruments.world.arm import Arm
 from sim_instruments.world.channel import Channel
@@ -41,14 +49,23 @@ DRIFT_STEP_PS = 10**12
 
 @dataclass
 class Ports:
-    """All ports of a bench, by the instrument's name; nanowires by (unit, channel)."""
+    """All ports of a bench, by the instrument's name; what has several channels by (name, channel)."""
 
     lasers: dict[str, LaserPort] = field(default_factory=dict)
     rotations: dict[str, RotationPort] = field(default_factory=dict)
-    paddles: dict[str, PaddlesPort] = field(default_factory=dict)
+    plates: dict[str, PlatesPort] = field(default_factory=dict)
+    """Of polarization controllers."""
+    attenuators: dict[str, AttenuatorPort] = field(default_factory=dict)
+    shutters: dict[str, ShutterPort] = field(default_factory=dict)
+    switches: dict[str, SwitchPort] = field(default_factory=dict)
+    delays: dict[str, DelayPort] = field(default_factory=dict)
+    temperatures: dict[str, TemperaturePort] = field(default_factory=dict)
+    gates: dict[str, GatePort] = field(default_factory=dict)
     nanowires: dict[tuple[str, int], NanowirePort] = field(default_factory=dict)
+    diodes: dict[tuple[str, int], DiodePort] = field(default_factory=dict)
     taggers: dict[str, TaggerPort] = field(default_factory=dict)
     meters: dict[str, MeterPort] = field(default_factory=dict)
+    polarimeters: dict[str, PolarimeterPort] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
