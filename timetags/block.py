@@ -25,3 +25,10 @@ class TagBlock:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def between(self, begin_ps: int, end_ps: int) -> "TagBlock":
+        """The part with `begin_ps <= time < end_ps`, as views. What was lost is not known to lie inside, so
+        its `lost` is 0."""
+        begin_ps, end_ps = max(self.start_ps, begin_ps), min(self.end_ps, end_ps)
+        i, j = np.searchsorted(self.times, (begin_ps, end_ps))
+        return TagBlock(self.times[i:j], self.channels[i:j], begin_ps, max(begin_ps, end_ps))

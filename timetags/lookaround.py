@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from timetags.block import Channels, Times
+from timetags.block import Channels, TagBlock, Times
 
 # Tags worked on at a time: with their channels they stay in a core's cache.
 _CHUNK = 65_536
@@ -49,13 +49,14 @@ class Lookaround:
         """Every tag before this time has been due; no other has."""
         return self.end_ps - self._ahead
 
-    def add(self, times: Times, channels: Channels, end_ps: int) -> Iterator[Stretch]:
-        """Take the next block, complete up to `end_ps` (no later block holds an earlier tag), and give
-        the stretches that have become due. Exhaust the iterator before the next call.
+    def add(self, block: TagBlock) -> Iterator[Stretch]:
+        """Take the next block and give the stretches that have become due. Exhaust the iterator before the
+        next call.
 
-        ValueError if the block starts before the end of the one before, or holds a tag at or after
-        its own end. (That times are sorted is not checked.)
+        ValueError if the block holds a tag before the end of the one before, or at or after its own end.
+        (That times are sorted is not checked.)
         """
+        times, channels, end_ps = block.times, block.channels, block.end_ps
         if len(times) != len(channels):
             raise ValueError(f"{len(times)} times but {len(channels)} channels")
         if end_ps < self.end_ps or (len(times) and times[0] < self.end_ps):

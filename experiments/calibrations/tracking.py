@@ -129,7 +129,7 @@ class Look:
                 for spoke in tracker.spokes
             ]
         for histogram in self._histograms:
-            histogram.add(block.times, block.channels)
+            histogram.add(block)
 
     def finish(self) -> None:
         from timetags.clocks.peak import DelayError, fit_peak

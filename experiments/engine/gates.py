@@ -4,37 +4,17 @@ A tag counts when `begin_ps <= t < end_ps`, whenever and in whatever pieces it a
 cut into other blocks gives the same pieces in sum.
 """
 
-from typing import Protocol
-
 import numpy as np
 
+from timetags.analyses.analysis import Analysis
 from timetags.block import Channels, TagBlock, Times
 
 
-class Sink(Protocol):
-    """Takes a stream piece by piece, in order, without gap or overlap. Called in a worker thread."""
-
-    def add(self, block: TagBlock) -> None:
-        """Take the next piece."""
-        ...
-
-    def finish(self) -> None:
-        """Everything has come. Called once, and before a later gate sees tags of its own."""
-        ...
-
-
-def cut(block: TagBlock, begin_ps: int, end_ps: int) -> TagBlock:
-    """The part of a block with `begin_ps <= t < end_ps`, as views. What the instrument lost is not known to
-    lie inside, so `lost` is 0."""
-    begin_ps, end_ps = max(block.start_ps, begin_ps), min(block.end_ps, end_ps)
-    i, j = np.searchsorted(block.times, (begin_ps, end_ps))
-    return TagBlock(block.times[i:j], block.channels[i:j], begin_ps, max(begin_ps, end_ps))
-
-
 class Gate:
-    """Passes the tags of one stretch of a stream on to its sinks."""
+    """Passes the tags of one stretch of a stream on to its sinks, in a worker thread. They are finished when
+    everything has come, and before a later gate sees tags of its own."""
 
-    def __init__(self, begin_ps: int, end_ps: int, *sinks: Sink) -> None:
+    def __init__(self, begin_ps: int, end_ps: int, *sinks: Analysis) -> None:
         self.begin_ps, self.end_ps, self._sinks = begin_ps, end_ps, sinks
         self._finished = False
 
@@ -42,7 +22,7 @@ class Gate:
         """Show the next block of the stream; what lies in the gate goes to the sinks."""
         if block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
             return
-        piece = cut(block, self.begin_ps, self.end_ps)
+        piece = block.between(self.begin_ps, self.end_ps)
         for sink in self._sinks:
             sink.add(piece)
         if block.end_ps >= self.end_ps:
@@ -76,21 +56,3 @@ class Capture:
             np.concatenate([p.times for p in self._pieces]),
             np.concatenate([p.channels for p in self._pieces]),
         )
-
-
-class Singles:
-    """A sink that counts the tags of each channel and the time in which they came."""
-
-    def __init__(self, channels: int) -> None:
-        self._counts = np.zeros(256, np.int64)
-        self.counts = self._counts[:channels]
-        self.live_ps = 0
-
-    def add(self, block: TagBlock) -> None:
-        from timetags.analyses.rates import count
-
-        count(block.channels, self._counts)
-        self.live_ps += block.end_ps - block.start_ps
-
-    def finish(self) -> None:
-        """Nothing is held back."""

@@ -12,9 +12,10 @@ from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Record, SwappingSettings
 from experiments.engine.bench import Bench
 from experiments.engine.feed import Feed
-from experiments.engine.gates import Gate, Sink, cut
+from experiments.engine.gates import Gate
 from experiments.engine.outcome import StorageError
 from experiments.engine.tags import PS
+from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
 from timetags.files.segments import SegmentWriter
 
@@ -44,7 +45,9 @@ class TagFiles:
                 sink = SegmentSink(self._folder / "raw" / feed.name, RAW_GRID_PS)
                 feed.gates.append(Gate(0, end, sink))
 
-    def around_heralds(self, bench: Bench, settings: SwappingSettings, tracker: DelayTracker) -> list[Sink]:
+    def around_heralds(
+        self, bench: Bench, settings: SwappingSettings, tracker: DelayTracker
+    ) -> list[Analysis]:
         """The sinks for one dwell: one that keeps the tags around heralds, or none. All dwells share one
         writer, since the last tags of a dwell come when the next has begun."""
         if self._record.tags != "heralds":
@@ -92,35 +95,27 @@ class HeraldSink:
         self._window_ps, self._around_ps = round(settings.bsm_window * PS), around_ps
         self._tracker, self._segments = tracker, segments
         self._selection: TagsAroundHeralds | None = None
-        self._kept_ps = self._end_ps = 0
 
     def add(self, block: TagBlock) -> None:
         from timetags.analyses.around import TagsAroundHeralds
 
         if self._selection is None:
-            self._kept_ps = block.start_ps
             self._selection = TagsAroundHeralds(
                 self._hub,
                 self._tracker.delays_at(block.start_ps),
+                self._segments,
                 bsm_window_ps=self._window_ps,
                 around_ps=self._around_ps,
             )
-        times, channels = self._selection.add(block.times, block.channels, block.end_ps)
-        self._end_ps = block.end_ps
-        decided = max(self._kept_ps, self._selection.decided_until_ps)
-        self._segments.add(TagBlock(times, channels, self._kept_ps, decided))
-        self._kept_ps = decided
+        self._selection.add(block)
 
     def finish(self) -> None:
-        if self._selection is not None:
-            times, channels = self._selection.finish()
-            self._segments.add(TagBlock(times, channels, self._kept_ps, self._end_ps))
-        self._segments.finish()
+        (self._selection or self._segments).finish()
 
 
 def _on_grid(block: TagBlock, grid_ps: int) -> Iterator[TagBlock]:
     begin = block.start_ps
     while begin < block.end_ps:
         end = min(block.end_ps, (begin // grid_ps + 1) * grid_ps)
-        yield cut(block, begin, end)
+        yield block.between(begin, end)
         begin = end

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from drivers.errors import DeadlineError, LineError
 from experiments.engine.clock import RunClock
 from experiments.engine.feed import WAITING_BLOCKS, Feed
-from experiments.engine.gates import Capture, Gate, Sink, cut
+from experiments.engine.gates import Capture, Gate
+from timetags.analyses.analysis import Analysis
 from timetags.block import Channels, TagBlock, Times
 
 PS = 1e12
@@ -147,7 +148,7 @@ class TagCollector:
         """How long to sleep on the run clock, in seconds, until a window of `seconds` is over for sure."""
         return seconds + 2 * GUARD_S + self._start_took
 
-    def open_gate(self, begin_ps: int, end_ps: int, *sinks: Sink) -> None:
+    def open_gate(self, begin_ps: int, end_ps: int, *sinks: Analysis) -> None:
         """Send the merged tags with hub time in `begin_ps <= t < end_ps` to these sinks.
 
         RuntimeError unless `align` came before and the stretch still lies ahead.
@@ -231,7 +232,7 @@ class TagCollector:
             end = min(block.end_ps + shifts[name] for name, block in held.items())
             if end > start:
                 # In the order of the feeds, so that tags of equal time always come in the same order.
-                parts = {n: cut(held[n], start - shifts[n], end - shifts[n]) for n in self.feeds}
+                parts = {n: held[n].between(start - shifts[n], end - shifts[n]) for n in self.feeds}
                 self._merging = True
                 gates = tuple(self._gates)
                 await self._hands[MERGE].do(_merge_into, gates, parts, shifts, start, end)
@@ -243,7 +244,7 @@ class TagCollector:
                     self._news.notify_all()
             done = {n for n, block in held.items() if block.end_ps + shifts[n] <= max(start, end)}
             held = {
-                n: cut(block, end - shifts[n], block.end_ps) for n, block in held.items() if n not in done
+                n: block.between(end - shifts[n], block.end_ps) for n, block in held.items() if n not in done
             }
 
     async def _watch(self) -> None:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from experiments.calibrations.tracking import DelayTracker, Look
 from experiments.config.experiment import SwappingSettings
-from experiments.engine.gates import Singles, Sink
 from experiments.engine.tags import GUARD_S, PS, TagCollector
+from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
     from timetags.analyses.fourfold import HeraldedFourfolds
+    from timetags.analyses.rates import Singles
 
 MARGIN_PS = 1_000_000_000
 """How far beyond its borders a slice sees tags: 1 ms, far more than any delay that is left after the
@@ -36,11 +37,16 @@ class Dwell:
     """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in."""
 
     def __init__(
-        self, setting: str, window_ps: tuple[int, int], singles: Singles, slices: "Sequence[Slice]"
+        self,
+        setting: str,
+        window_ps: tuple[int, int],
+        channels: int,
+        singles: "Singles",
+        slices: "Sequence[Slice]",
     ) -> None:
         self.setting = setting
         self.begin_ps, self.end_ps = window_ps
-        self._singles, self._slices = singles, slices
+        self._channels, self._singles, self._slices = channels, singles, slices
 
     @classmethod
     def open(
@@ -51,12 +57,14 @@ class Dwell:
         channels: int,
         settings: SwappingSettings,
         tracker: DelayTracker,
-        more: Sequence[Sink],
+        more: Sequence[Analysis],
     ) -> "Dwell":
         """Begin a dwell of `seconds` now, on tags of so many `channels`; `more` sinks see all its tags and
         `MARGIN_PS` around."""
+        from timetags.analyses.rates import Singles
+
         begin, end = tags.window(seconds)
-        singles = Singles(channels)
+        singles = Singles()
         tags.open_gate(begin, end, singles)
         slices = []
         for start in range(begin, end, SLICE_PS):
@@ -68,7 +76,7 @@ class Dwell:
             tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1])
         if more:
             tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more)
-        return cls(setting, (begin, end), singles, slices)
+        return cls(setting, (begin, end), channels, singles, slices)
 
     @property
     def live_ps(self) -> int:
@@ -78,7 +86,7 @@ class Dwell:
     @property
     def singles(self) -> NDArray[np.int64]:
         """Singles by channel."""
-        return self._singles.counts
+        return self._singles.counts[: self._channels]
 
     @property
     def heralds(self) -> NDArray[np.int64]:
@@ -105,7 +113,7 @@ class Slice:
             self._finder = self._make_finder()
             # The finder's own arrays, which go on growing.
             self.heralds, self.fourfolds = self._finder.pattern_heralds, self._finder.pattern_counts
-        self._finder.add(block.times, block.channels, block.end_ps)
+        self._finder.add(block)
 
     def finish(self) -> None:
         if self._finder is not None:

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.analysis import Analysis
 from timetags.analyses.heralds import Array, HeraldRule, ceil_half, seek
-from timetags.block import Channels, Times
+from timetags.block import Channels, TagBlock, Times
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
 
 
 class TagsAroundHeralds:
-    """Selects the tags of all channels with -around <= t - (t1 + t2)/2 < around for any herald (t1, t2).
+    """Hands the tags of all channels with -around <= t - (t1 + t2)/2 < around for any herald (t1, t2) on.
+
+    They go to `sink`, as a stream of blocks of their own that covers the time of the stream; what was lost
+    in it is carried along. Each tag waits until its surroundings are known.
 
     `hub`, `delays_ps` and `bsm_window_ps` define heralds as in `analyses.fourfold`; the delays are added to
     every channel's times for the comparison, but the tags come out with their original times and order.
@@ -23,12 +27,21 @@ class TagsAroundHeralds:
     """
 
     def __init__(
-        self, hub: Sequence[int], delays_ps: Mapping[int, int], *, bsm_window_ps: int, around_ps: int
+        self,
+        hub: Sequence[int],
+        delays_ps: Mapping[int, int],
+        sink: Analysis,
+        *,
+        bsm_window_ps: int,
+        around_ps: int,
     ) -> None:
         self._rule = HeraldRule.of(hub, delays_ps, bsm_window_ps)
         if around_ps <= 0:
             raise ValueError(f"the range around a herald must be positive, not {around_ps} ps")
         self._around = around_ps
+        self._sink = sink
+        self._handed_on_ps: int | None = None
+        self._end_ps = self._lost = 0
         # One search per herald and distinct delay; channels of equal delay are served together.
         self._delays = np.unique(self._rule.delays_ps)
         least, greatest = int(self._delays[0]), int(self._delays[-1])
@@ -40,19 +53,25 @@ class TagsAroundHeralds:
             ahead_ps=reach + greatest - self._rule.least_delay_ps,
         )
 
-    @property
-    def decided_until_ps(self) -> int:
-        """Every tag before this (original) time has been kept or dropped."""
-        return self._stream.due_until_ps
+    def add(self, block: TagBlock) -> None:
+        """Take the next block and hand on what can now be decided. ValueError if it is not in order."""
+        if self._handed_on_ps is None:
+            self._handed_on_ps = block.start_ps
+        kept = [self._select(stretch) for stretch in self._stream.add(block)]
+        self._end_ps = block.end_ps
+        self._lost += block.lost
+        self._hand_on(kept, max(self._handed_on_ps, self._stream.due_until_ps))
 
-    def add(self, times: Times, channels: Channels, end_ps: int) -> tuple[Times, Channels]:
-        """Take the next block, complete up to `end_ps`, and give the kept ones of the tags that can now
-        be decided: those before `decided_until_ps`. ValueError if the blocks are not in order."""
-        return _joined([self._select(stretch) for stretch in self._stream.add(times, channels, end_ps)])
+    def finish(self) -> None:
+        """Hand on the rest. No block can follow."""
+        self._hand_on([self._select(stretch) for stretch in self._stream.finish()], self._end_ps)
+        self._sink.finish()
 
-    def finish(self) -> tuple[Times, Channels]:
-        """Give the kept ones of the tags that still wait. No block can follow."""
-        return _joined([self._select(stretch) for stretch in self._stream.finish()])
+    def _hand_on(self, kept: list[tuple[Times, Channels]], until_ps: int) -> None:
+        if self._handed_on_ps is None:
+            return
+        self._sink.add(TagBlock(*_joined(kept), self._handed_on_ps, until_ps, self._lost))
+        self._handed_on_ps, self._lost = until_ps, 0
 
     def _select(self, stretch: Stretch) -> tuple[Times, Channels]:
         times, channels, first, stop = stretch

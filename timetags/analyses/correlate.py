@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timetags.analyses.heralds import delay_table
-from timetags.block import Channels, Times
+from timetags.block import Channels, TagBlock, Times
 from timetags.jit import kernel
 from timetags.merge import merge_channels, merge_streams
 
@@ -60,13 +60,16 @@ class CorrelationTable:
         """The mean of the integer differences that a bin holds, ps."""
         return bin_centres(self._bin, (self._start, self._stop))
 
-    def add(self, times: Times, channels: Channels) -> None:
-        """Count on with the next block of the merged stream, which may be cut anywhere, also between tags
-        of one time. ValueError if it starts before the last tag."""
+    def add(self, block: TagBlock) -> None:
+        """Count on with the next block of the merged stream. ValueError if it starts before the last tag."""
+        times, channels = block.times, block.channels
         if len(times) and times[0] < self._now:
             raise ValueError(f"a block from {times[0]} ps follows a tag at {self._now} ps")
         for begin in range(0, len(times), _CHUNK):
             self._step(times[begin : begin + _CHUNK], channels[begin : begin + _CHUNK])
+
+    def finish(self) -> None:
+        """Nothing waits: after every block all pairs so far are counted."""
 
     def _step(self, times: Times, channels: Channels) -> None:
         new = self._split(times, channels)

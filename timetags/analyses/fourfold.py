@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from timetags.analyses.heralds import Array, HeraldRule, ceil_half, delay_table, seek
-from timetags.block import Channels, Times
+from timetags.block import Channels, TagBlock, Times
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
 
@@ -90,13 +90,10 @@ class HeraldedFourfolds:
         """Whether the whole gate has been counted."""
         return self.counted_until_ps >= self._gate[1]
 
-    def add(self, times: Times, channels: Channels, end_ps: int) -> None:
-        """Count on with the next block of the merged stream, which is complete up to `end_ps` (undelayed).
-
-        Heralds near the end wait for the blocks that complete their surroundings. ValueError if the
-        block starts before the last one's end.
-        """
-        for stretch in self._stream.add(times, channels, end_ps):
+    def add(self, block: TagBlock) -> None:
+        """Count on with the next block of the merged stream (undelayed). Heralds near its end wait for the
+        blocks that complete their surroundings. ValueError if it starts before the last one's end."""
+        for stretch in self._stream.add(block):
             self._count(stretch)
 
     def finish(self) -> None:

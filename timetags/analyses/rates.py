@@ -1,44 +1,61 @@
-"""Singles: how many tags each channel has within a gate."""
+"""Singles: how many tags each channel has within gates, and in how much time they came."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from timetags.block import Channels, Times
+from timetags.block import Channels, TagBlock
 from timetags.jit import kernel
 
 
 class Singles:
-    """Counts per channel of the tags with start <= time < end, `gate_ps` = (start, end); None: of all.
+    """Counts per channel of the tags with start <= time < end for any of `gates_ps`, which are (start, end).
 
-    Times are taken as they come, without delays. Blocks may be cut anywhere and come in any order.
+    None: all tags. Times are taken as they come, without delays; blocks may come in any order. So far:
+
+    - `counts`: int64 of shape (256,), by channel;
+    - `live_ps`: the time of the blocks within the gates;
+    - `lost`: tags that the instruments dropped in blocks that touch a gate. With any, rates are too low.
+
+    ValueError if a gate ends before it starts, or two overlap.
     """
 
-    def __init__(self, gate_ps: tuple[int, int] | None = None) -> None:
-        self._gate = gate_ps
-        self._counts = np.zeros(256, np.int64)
+    def __init__(self, gates_ps: Sequence[tuple[int, int]] | None = None) -> None:
+        gates = np.array(sorted([_ALWAYS] if gates_ps is None else gates_ps), np.int64).reshape(-1, 2)
+        borders = gates.ravel()
+        if np.any(borders[1:] < borders[:-1]):
+            raise ValueError("a gate ends before it starts, or overlaps another")
+        self._starts, self._ends = gates[:, 0], gates[:, 1]
+        self.counts = np.zeros(256, np.int64)
+        self.live_ps = 0
+        self.lost = 0
 
-    def add(self, times: Times, channels: Channels) -> None:
-        """Count on with a block of sorted times."""
-        if self._gate is not None:
-            begin, stop = np.searchsorted(times, self._gate)
-            channels = channels[begin:stop]
-        count(channels, self._counts)
+    def add(self, block: TagBlock) -> None:
+        """Count on with a block."""
+        first = int(np.searchsorted(self._ends, block.start_ps, "right"))
+        stop = int(np.searchsorted(self._starts, block.end_ps))
+        for start, end in zip(
+            self._starts[first:stop].tolist(), self._ends[first:stop].tolist(), strict=True
+        ):
+            piece = block.between(start, end)
+            count(piece.channels, self.counts)
+            self.live_ps += piece.end_ps - piece.start_ps
+        if first < stop:
+            self.lost += block.lost
 
-    def counts(self, channels: Sequence[int]) -> NDArray[np.int64]:
-        """The counts so far of these channels (0..255), in this order."""
-        return self._counts[list(channels)]
+    def finish(self) -> None:
+        """Nothing waits."""
 
     def rates_hz(self, channels: Sequence[int]) -> NDArray[np.float64]:
-        """The counts so far over the whole length of the gate, 1/s; right once the gate is past.
+        """Counts of these channels (0..255) per second so far, in this order; nan before any time has
+        passed."""
+        if self.live_ps == 0:
+            return np.full(len(channels), np.nan)
+        return self.counts[list(channels)] / (self.live_ps * 1e-12)
 
-        ValueError without a gate: the tags alone do not say how long was measured.
-        """
-        if self._gate is None:
-            raise ValueError("rates need a gate")
-        start, end = self._gate
-        return self.counts(channels) / ((end - start) * 1e-12)
+
+_ALWAYS = (-(2**62), 2**62)
 
 
 @kernel

@@ -1,32 +1,19 @@
 """Two-fold correlation against brute force over all pairs, for any cuts of the stream."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.timetags.analyses.streams import CUTS, block_of, feed, repeatable, streams
 from timetags.analyses.correlate import Correlation, CorrelationTable, bin_centres, correlate
+from timetags.block import TagBlock
 
 CHANNELS = [0, 1, 2, 9, 255]
-STREAMS = st.lists(st.tuples(st.integers(-60, 60), st.sampled_from(CHANNELS)), max_size=60).map(
-    lambda tags: sorted(tags, key=lambda tag: tag[0])
-)
+STREAMS = streams(CHANNELS)
 SETS = st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True)
 DELAYS = st.dictionaries(st.sampled_from(CHANNELS), st.integers(-50, 50))
 BINS = st.tuples(st.integers(1, 7), st.integers(-70, 40), st.integers(1, 20))
-CUTS = st.lists(st.integers(0, 60), max_size=10)
-
-
-def arrays(tags):
-    return np.array([t for t, _ in tags], np.int64), np.array([c for _, c in tags], np.uint8)
-
-
-def feed(correlation, tags, cuts):
-    edges = [0, *sorted(min(cut, len(tags)) for cut in cuts), len(tags)]
-    for begin, stop in pairwise(edges):
-        correlation.add(*arrays(tags[begin:stop]))
 
 
 def brute(tags, first, second, delays, bin_ps, start, bins):
@@ -40,7 +27,7 @@ def brute(tags, first, second, delays, bin_ps, start, bins):
 
 
 @given(STREAMS, SETS, SETS, DELAYS, BINS, CUTS)
-@settings(deadline=None, max_examples=300)
+@repeatable(300)
 def test_all_pairs_are_counted_once_wherever_the_cuts_fall(tags, first, second, delays, bins, cuts):
     bin_ps, start, number = bins
     range_ps = start, start + number * bin_ps
@@ -55,7 +42,7 @@ def test_all_pairs_are_counted_once_wherever_the_cuts_fall(tags, first, second, 
 
 
 @given(STREAMS, BINS)
-@settings(deadline=None)
+@repeatable(100)
 def test_two_arrays_correlate_as_two_channels_do(tags, bins):
     bin_ps, start, number = bins
     one, other = (np.array([t for t, c in tags if c == channel], np.int64) for channel in (0, 1))
@@ -72,7 +59,7 @@ def test_a_long_stream_is_counted_across_internal_steps_and_microseconds_of_dela
     order = np.argsort(tags, kind="stable")
     channels = np.repeat(np.array([1, 9], np.uint8), 150_000)[order]
     correlation = Correlation([1], [9], {9: -43_100_000}, bin_ps=1, range_ps=(-20, 20))
-    correlation.add(tags[order], channels)
+    correlation.add(TagBlock(tags[order], channels, 0, 10**15))
     repeats = np.diff(first) == 0  # the same time twice makes further pairs; there are few
     assert repeats.sum() == 0
     assert correlation.counts[20:30].tolist() == [15_000] * 10
@@ -104,6 +91,6 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="none twice"):
         CorrelationTable([1, 1], [1], {}, bin_ps=1, range_ps=(0, 10))
     correlation = Correlation([0], [1], {}, bin_ps=1, range_ps=(0, 10))
-    correlation.add(*arrays([(5, 0)]))
+    correlation.add(block_of([(5, 0)], 0, 6))
     with pytest.raises(ValueError, match="a block from 4 ps follows a tag at 5 ps"):
-        correlation.add(*arrays([(4, 0)]))
+        correlation.add(block_of([(4, 0)], 4, 6))

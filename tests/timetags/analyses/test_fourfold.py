@@ -1,15 +1,17 @@
 """Heralds and four-folds against brute force over all combinations, for any cuts of the stream."""
 
 from fractions import Fraction
-from itertools import combinations, pairwise, product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.timetags.analyses.streams import END_PS, FIRST_PS, Kept, block_of, feed, repeatable, streams
 from timetags.analyses.around import TagsAroundHeralds
 from timetags.analyses.fourfold import HeraldedFourfolds
+from timetags.block import TagBlock
 
 HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
 SPOKES = ((10, 4), (5, 200))  # (H, V) of A and of B
@@ -56,20 +58,7 @@ def brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts=(0,
     return heralds, counts
 
 
-def arrays(tags):
-    return np.array([t for t, _ in tags], np.int64), np.array([c for _, c in tags], np.uint8)
-
-
-def blocks(tags, cuts):
-    """The stream in blocks that end at the given times, some of them empty, as (tags, end)."""
-    edges = [-(10**6), *sorted(cuts), 10**6]
-    for start, end in pairwise(edges):
-        yield arrays([tag for tag in tags if start <= tag[0] < end]), end
-
-
-STREAMS = st.lists(st.tuples(st.integers(0, 120), st.sampled_from(CHANNELS)), max_size=60).map(
-    lambda tags: sorted(tags, key=lambda tag: tag[0])
-)
+STREAMS = streams(CHANNELS, span=(0, 120))
 DELAYS = st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40))
 CUTS = st.lists(st.integers(-30, 150), max_size=12)
 SHORT = st.integers(1, 25)
@@ -85,7 +74,7 @@ SHORT = st.integers(1, 25)
     st.none() | st.tuples(st.integers(-20, 80), st.integers(0, 150)),
     st.tuples(st.integers(-60, 60), st.integers(-60, 60)),
 )
-@settings(deadline=None, max_examples=400)
+@repeatable(400)
 def test_every_combination_is_counted_once_wherever_the_cuts_fall(
     tags, delays, cuts, window, spoke_window, centre, gate, shifts
 ):
@@ -99,9 +88,7 @@ def test_every_combination_is_counted_once_wherever_the_cuts_fall(
         gate_ps=gate,
         spoke_shifts_ps=shifts,
     )
-    for (times, channels), end in blocks(tags, cuts):
-        counter.add(times, channels, end)
-    counter.finish()
+    feed(counter, tags, cuts)
     heralds, counts = brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts)
     np.testing.assert_array_equal(counter.heralds, heralds)
     np.testing.assert_array_equal(counter.counts, counts)
@@ -109,24 +96,18 @@ def test_every_combination_is_counted_once_wherever_the_cuts_fall(
 
 
 @given(STREAMS, DELAYS, CUTS, SHORT, st.integers(1, 40))
-@settings(deadline=None, max_examples=300)
+@repeatable(300)
 def test_the_tags_around_heralds_are_kept_with_their_own_times(tags, delays, cuts, window, around):
-    selection = TagsAroundHeralds(HUB, delays, bsm_window_ps=window, around_ps=around)
-    kept, until = [], []
-    for (times, channels), end in blocks(tags, cuts):
-        part = selection.add(times, channels, end)
-        until.append(selection.decided_until_ps)
-        assert all(t < until[-1] for t in part[0])
-        kept.append(part)
-    kept.append(selection.finish())
+    kept = Kept()
+    feed(TagsAroundHeralds(HUB, delays, kept, bsm_window_ps=window, around_ps=around), tags, cuts)
     heralds = [time for _, time in brute_heralds(tags, delays, window)]
     expected = [
         (t, c)
         for t, c in tags
         if any(-around <= t + delays.get(c, 0) - herald < around for herald in heralds)
     ]
-    times, channels = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
-    assert list(zip(times.tolist(), channels.tolist(), strict=True)) == expected
+    assert kept.tags == expected
+    assert (kept.start_ps, kept.end_ps) == (FIRST_PS, END_PS)
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 800])
@@ -136,14 +117,14 @@ def test_a_window_of_w_admits_exactly_w_differences(window):
     pairs = [(10_000 * k, 10_000 * k + d) for k, d in enumerate(range(-spread, spread + 1))]
     tags = sorted([(t1, HUB[0]) for t1, _ in pairs] + [(t2, HUB[3]) for _, t2 in pairs])
     counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=window, spoke_window_ps=1, spoke_centre_ps=0)
-    counter.add(*arrays(tags), 10**9)
+    counter.add(block_of(tags, 0, 10**9))
     assert counter.heralds.tolist() == [window, 0]
 
 
 def test_two_clicks_in_a_spokes_window_are_two_fourfolds():
     tags = [(1000, HUB[0]), (1100, HUB[3]), (1150, 10), (1160, 10), (1170, 5), (1180, 5), (1190, 200)]
     counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=800, spoke_window_ps=2200, spoke_centre_ps=250)
-    counter.add(*arrays(tags), 10_000)
+    counter.add(block_of(tags, 0, 10_000))
     assert counter.heralds.tolist() == [1, 0]
     assert counter.counts.tolist() == [[[4, 2], [0, 0]], [[0, 0], [0, 0]]]
     assert counter.pattern_counts[0].tolist() == [[4, 2], [0, 0]]
@@ -165,11 +146,9 @@ def test_fibre_delays_of_43_microseconds_are_taken_out():
     counter = HeraldedFourfolds(
         HUB, SPOKES, delays, bsm_window_ps=800, spoke_window_ps=2200, spoke_centre_ps=250
     )
-    times, channels = arrays(tags)
-    for begin in range(0, len(times), 37):
-        stop = min(begin + 37, len(times))
-        end = int(times[stop]) if stop < len(times) else int(times[-1]) + 1
-        counter.add(times[begin:stop], channels[begin:stop], end)
+    whole = block_of(tags, 0, 300_000_000)
+    for start in range(0, 300_000_000, 170_000):
+        counter.add(whole.between(start, start + 170_000))
     counter.finish()
     assert counter.heralds.tolist() == [200, 0]
     assert counter.counts[0].tolist() == [[0, 0], [200, 0]]
@@ -185,10 +164,9 @@ def test_a_gate_is_complete_when_nothing_more_can_enter_it():
         spoke_centre_ps=0,
         gate_ps=(0, 10_000),
     )
-    nothing = np.empty(0, np.int64), np.empty(0, np.uint8)
-    counter.add(*nothing, 10_400)
+    counter.add(block_of([], 0, 10_400))
     assert not counter.complete  # a tag of channel 10 at 10,450 would still match a herald at 9,950
-    counter.add(*nothing, 11_000)
+    counter.add(block_of([], 10_400, 11_000))
     assert counter.complete
 
 
@@ -217,7 +195,7 @@ def test_a_long_dense_stream_agrees_with_brute_force_per_internal_step():
     counter = HeraldedFourfolds(
         HUB, SPOKES, delays, bsm_window_ps=window, spoke_window_ps=spoke_window, spoke_centre_ps=centre
     )
-    counter.add(times, channels, 30_000_000)
+    counter.add(TagBlock(times, channels, 0, 30_000_000))
     counter.finish()
     assert counter.heralds.tolist() == heralds
     np.testing.assert_array_equal(counter.counts, counts)
@@ -237,18 +215,18 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="channel 300"):
         HeraldedFourfolds(HUB, SPOKES, {300: 1}, **good)
     with pytest.raises(ValueError, match="around a herald must be positive"):
-        TagsAroundHeralds(HUB, {}, bsm_window_ps=1, around_ps=0)
+        TagsAroundHeralds(HUB, {}, Kept(), bsm_window_ps=1, around_ps=0)
 
 
 def test_blocks_out_of_order_are_refused():
     counter = HeraldedFourfolds(HUB, SPOKES, {}, bsm_window_ps=1, spoke_window_ps=1, spoke_centre_ps=0)
-    counter.add(*arrays([(5, 1)]), 10)
+    counter.add(block_of([(5, 1)], 0, 10))
     with pytest.raises(ValueError, match="blocks must come in order"):
-        counter.add(*arrays([(9, 1)]), 20)
+        counter.add(block_of([(9, 1)], 9, 20))
     with pytest.raises(ValueError, match="after the block's end"):
-        counter.add(*arrays([(12, 1), (20, 1)]), 20)
+        counter.add(block_of([(12, 1), (20, 1)], 10, 20))
     with pytest.raises(ValueError, match="1 times but 2 channels"):
-        counter.add(np.array([12]), np.array([1, 2], np.uint8), 20)
+        counter.add(TagBlock(np.array([12]), np.array([1, 2], np.uint8), 10, 20))
     counter.finish()
     with pytest.raises(ValueError, match="blocks must come in order"):
-        counter.add(*arrays([(30, 1)]), 40)
+        counter.add(block_of([(30, 1)], 20, 40))
