@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from timetags.block import TagBlock
+from timetags.files.tag_file import Damage, TagFile, TagFileInfo, TagFileError
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,11 @@ def read_segments(folder: Path, on_skip: Callable[[Path, str], None] | None = No
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of tag segments at {folder}")
     skip = on_skip or (lambda path, reason: _log.warning("skipped %s: %s", path, reason))
+    for _, block in _read(folder, skip):
+        yield block
+
+
+def _read(folder: Path, skip: Callable[[Path, str], None]) -> Iterator[tuple[Path, TagBlock]]:
     sums = _manifest_sums(folder / _MANIFEST)
     for path in sorted(folder.glob("*.parquet*")):
         if not (path.suffix == ".parquet" and path.stem.isdigit()):
@@ -111,7 +117,54 @@ def read_segments(folder: Path, on_skip: Callable[[Path, str], None] | None = No
         except ValueError as error:
             skip(path, str(error))
             continue
-        yield block
+        yield path, block
+
+
+class SegmentFolder(TagFile):
+    """A folder of segments as a tag file: a block for each segment.
+
+    A segment that starts before the end of the one before it (a folder two writers wrote to) is damage
+    and left out whole. FileNotFoundError if there is no such folder, TagFileError if it holds no segment.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder of tag segments at {folder}")
+        paths = sorted(_segments(folder))
+        if not paths:
+            raise TagFileError(folder, "a folder without tag segments (00000001.parquet, ...)")
+        about = [known for known in map(_about, paths) if known is not None]
+        super().__init__(
+            TagFileInfo(
+                path=folder,
+                format=f"bellbench segments ({len(paths)})",
+                size_bytes=sum(path.stat().st_size for path in paths),
+                resolution_ps=1.0,
+                records=sum(rows for rows, _, _ in about),
+                tags=sum(rows for rows, _, _ in about),
+                duration_ps=about[-1][2] - about[0][1] if about else None,
+            )
+        )
+
+    def __iter__(self) -> Iterator[TagBlock]:
+        self.position, self.damage, self.reordered = 0, [], 0
+        sizes = {path: path.stat().st_size for path in sorted(_segments(self.info.path))}
+        starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
+        end_ps: int | None = None
+
+        def skip(path: Path, reason: str) -> None:
+            self.damage.append(Damage(starts.get(path, 0), sizes.get(path, 0), 0, f"{path.name}: {reason}"))
+
+        for path, block in _read(self.info.path, skip):
+            self.position = starts.get(path, 0) + sizes.get(path, 0)
+            if end_ps is not None and block.start_ps < end_ps:
+                skip(
+                    path, f"starts at {block.start_ps} ps, before the end of the one before it ({end_ps} ps)"
+                )
+                continue
+            end_ps = block.end_ps
+            yield block
+        self.position = self.info.size_bytes
 
 
 def _segments(folder: Path) -> list[Path]:
@@ -169,6 +222,19 @@ def _decode(content: bytes) -> TagBlock:
     if len(times) == 0:
         return TagBlock(times, channels, 0, 0)
     return TagBlock(times, channels, int(times[0]), int(times[-1]) + 1)
+
+
+def _about(path: Path) -> tuple[int, int, int] | None:
+    """Rows, start and end (ps) of a segment from its footer alone; None where that cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata: Any = pq.read_metadata(path)
+        known = json.loads((metadata.metadata or {})[_METADATA])
+        return metadata.num_rows, known["start_ps"], known["end_ps"]
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return None
 
 
 def _write_whole(path: Path, content: bytes) -> None:
