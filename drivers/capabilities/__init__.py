@@ -4,23 +4,40 @@ One file per capability. Experiments use these and nothing else, so that an inst
 replaced by another of its kind with a change of the testbed file alone.
 """
 
+from drivers.capabilities.attenuator import Attenuator
+from drivers.capabilities.clock_monitor import ClockMonitor, ClockStatus
+from drivers.capabilities.delay_generator import DelayGenerator, Pulse
+from drivers.capabilities.delay_line import DelayLine
 from drivers.capabilities.instrument import Identity, Instrument, Limits, Settings
 from drivers.capabilities.laser import Laser
+from drivers.capabilities.optical_switch import OpticalSwitch
+from drivers.capabilities.polarimeter import Polarimeter, Stokes
 from drivers.capabilities.polarization_controller import PolarizationController
 from drivers.capabilities.power_meter import PowerMeter
 from drivers.capabilities.rotation_mount import RotationMount
+from drivers.capabilities.shutter import Shutter
 from drivers.capabilities.single_photon_detector import SinglePhotonDetector
 from drivers.capabilities.time_tagger import TimeTagger
 
 __all__ = [
+    "Attenuator",
+    "ClockMonitor",
+    "ClockStatus",
+    "DelayGenerator",
+    "DelayLine",
     "Identity",
     "Instrument",
     "Laser",
     "Limits",
+    "OpticalSwitch",
+    "Polarimeter",
     "PolarizationController",
     "PowerMeter",
+    "Pulse",
     "RotationMount",
     "Settings",
+    "Shutter",
     "SinglePhotonDetector",
+    "Stokes",
     "TimeTagger",
 ]

@@ -1,0 +1,58 @@
+"""DelayGenerator: electrical pulses at set times after a trigger that repeats."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from drivers.capabilities.instrument import Instrument, Limits
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """When an output is active after each trigger: from `delay_s` on, for `width_s`, both in seconds."""
+
+    delay_s: float
+    width_s: float
+
+
+class DelayGenerator(Instrument):
+    """A generator with an internal trigger and outputs numbered from 1. Safe state: not running."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[int, ...]:
+        """The output numbers."""
+
+    @property
+    @abstractmethod
+    def rate_limits(self) -> Limits:
+        """The allowed rate of the internal trigger in hertz."""
+
+    @property
+    @abstractmethod
+    def delay_limits(self) -> Limits:
+        """The allowed time in seconds from the trigger to either edge of a pulse."""
+
+    @abstractmethod
+    async def set_rate(self, rate_hz: float) -> None:
+        """Set the rate of the internal trigger in hertz. Does not start it. Raises LimitError."""
+
+    @abstractmethod
+    async def rate(self) -> float:
+        """The rate of the internal trigger in hertz, whether or not it runs."""
+
+    @abstractmethod
+    async def set_pulse(self, output: int, pulse: Pulse) -> None:
+        """Set both edges of an output's pulse. Raises LimitError when either edge, or the number of the
+        output, is outside."""
+
+    @abstractmethod
+    async def pulse(self, output: int) -> Pulse:
+        """The pulse of an output, read from the instrument. Raises LimitError."""
+
+    @abstractmethod
+    async def set_running(self, on: bool) -> None:
+        """Start or stop the internal trigger, and so the pulses of all outputs."""
+
+    @abstractmethod
+    async def is_running(self) -> bool:
+        """Whether pulses come from the internal trigger, read from the instrument."""

@@ -1,0 +1,36 @@
+"""OpticalSwitch: connects fibres at its inputs with fibres at its outputs."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from drivers.capabilities.instrument import Instrument
+
+
+class OpticalSwitch(Instrument):
+    """A switch or switch matrix. Inputs and outputs are numbered from 1 each, whatever numbers the
+    instrument has for them. Safe state: its connections as they are; it emits nothing, and others' light
+    may pass it."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[int, ...]:
+        """The input numbers, from the settings (and checked against the instrument on open)."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[int, ...]:
+        """The output numbers, from the settings (and checked against the instrument on open)."""
+
+    @abstractmethod
+    async def connect(self, input_: int, output: int) -> None:
+        """Begin to lead an input to an output. What either was connected to before is connected to it no
+        more. Raises LimitError for a number that does not exist, RefusedError for a port out of service."""
+
+    @abstractmethod
+    async def disconnect(self, input_: int) -> None:
+        """Begin to lead an input nowhere. Raises LimitError for a number that does not exist, and
+        RefusedError on a switch whose input always leads somewhere."""
+
+    @abstractmethod
+    async def connections(self) -> Mapping[int, int]:
+        """Input -> output as the instrument says; inputs that lead nowhere are missing."""
