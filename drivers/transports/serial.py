@@ -59,7 +59,7 @@ class SerialLine(Generic[FrameT]):
     """One serial line, 8 data bits, no parity, one stop bit; `deadline` in seconds per question.
 
     `on_frame` is called in the event loop with every frame, asked for or not, before a waiting question
-    sees it.
+    sees it. With `flow_control` the lines RTS and CTS are used, and cleared when the line is opened.
     """
 
     def __init__(
@@ -72,8 +72,11 @@ class SerialLine(Generic[FrameT]):
         probe: Probe[FrameT],
         on_frame: Callable[[FrameT], None],
         deadline: float,
+        *,
+        flow_control: bool = True,
     ) -> None:
         self._name, self._address, self._path, self._baud = name, address, path, baud
+        self._flow_control = flow_control
         self._decoder, self._probe, self._on_frame = decoder, probe, on_frame
         self._deadline = deadline
         self._port: serial.Serial | None = None
@@ -118,6 +121,9 @@ class SerialLine(Generic[FrameT]):
         import serial
 
         port = serial.Serial(self._path, self._baud, write_timeout=self._deadline, exclusive=True)
+        if not self._flow_control:
+            port.reset_input_buffer()
+            return port
         try:
             port.rts = True
         except OSError:
