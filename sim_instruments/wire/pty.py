@@ -2,7 +2,8 @@
 
 Guarantees: bytes pass unchanged in both directions (raw mode, no echo) as long as clients keep the line
 raw, clients may open and close the line as often as they like, and neither reading nor writing ever
-blocks the event loop. What nobody reads is kept up to `BACKLOG` bytes and lost beyond, as on a real line.
+blocks the event loop. The path stays the same when the line hangs up and comes back. What nobody reads is
+kept up to `BACKLOG` bytes and lost beyond, as on a real line.
 
 What a pseudo-terminal is not: it has no modem lines (setting RTS or DTR fails with ENOTTY), baud rates
 mean nothing, and it cannot see who opens it, so that `Faults.refuse` has no effect here.
@@ -10,10 +11,13 @@ mean nothing, and it cannot see who opens it, so that `Faults.refuse` has no eff
 
 import asyncio
 import os
+import tempfile
 import tty
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
+from sim_instruments.wire.delivery import Delivery
 from sim_instruments.wire.faults import Faults
 
 BACKLOG = 65536
@@ -26,21 +30,44 @@ class SerialLine:
     def __init__(self, faults: Faults, receive: Callable[[bytes], None]) -> None:
         self._faults = faults
         self._receive = receive
+        self._delivery = Delivery(faults, self._queue)
         self._pending = bytearray()
+        self._path: Path | None = None
         self._ours: int | None = None
         self._theirs: int | None = None
 
     def open(self) -> str:
-        """Create the line and listen to it; returns the device path for clients. Needs a running loop."""
+        """Create the line and listen to it; returns the path for clients. Needs a running loop."""
+        if self._path is None:
+            self._path = Path(tempfile.mkdtemp(prefix="bellbench-")) / "tty"
+        self._plug_in()
+        return str(self._path)
+
+    def close(self) -> None:
+        """Hang up for good. May be called twice, and before `open`."""
+        self._unplug()
+        if self._path is not None:
+            self._path.unlink()
+            self._path.parent.rmdir()
+            self._path = None
+
+    def hang_up(self) -> None:
+        """Break the line to whoever has it open, and come back under the same path."""
+        if self._path is not None:
+            self._unplug()
+            self._plug_in()
+
+    def _plug_in(self) -> None:
+        assert self._path is not None
         self._ours, self._theirs = os.openpty()
         # Theirs stays open here, or the kernel would hang the line up when the first client leaves.
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
         asyncio.get_running_loop().add_reader(self._ours, self._read)
-        return os.ttyname(self._theirs)
+        self._path.unlink(missing_ok=True)
+        self._path.symlink_to(os.ttyname(self._theirs))
 
-    def close(self) -> None:
-        """Hang up. May be called twice, and before `open`."""
+    def _unplug(self) -> None:
         if self._ours is None or self._theirs is None:
             return
         loop = asyncio.get_running_loop()
@@ -49,11 +76,16 @@ class SerialLine:
         os.close(self._ours)
         os.close(self._theirs)
         self._ours = self._theirs = None
+        self._delivery.drop()
         self._pending.clear()
 
     def send(self, data: bytes) -> None:
         """Send bytes to whoever has the line open, at once as far as the kernel takes them."""
-        if self._ours is None or self._faults.silent or len(self._pending) + len(data) > BACKLOG:
+        if self._ours is not None:
+            self._delivery.send(data)
+
+    def _queue(self, data: bytes) -> None:
+        if self._ours is None or len(self._pending) + len(data) > BACKLOG:
             return
         self._pending += data
         self._write()

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar, cast
 
+from sim_instruments.wire.delivery import Delivery
 from sim_instruments.wire.faults import Faults
 
 LONGEST_REQUEST = 65536
@@ -35,11 +36,18 @@ class Line:
 
     def __init__(self, transport: asyncio.Transport, faults: Faults) -> None:
         self._transport = transport
-        self._faults = faults
+        self._delivery = Delivery(faults, self._write)
 
     def send(self, data: bytes) -> None:
         """Queue bytes for the client. They are dropped while the instrument is silent or the client gone."""
-        if not self._faults.silent and not self._transport.is_closing():
+        self._delivery.send(data)
+
+    def drop(self) -> None:
+        """Forget what is still on its way."""
+        self._delivery.drop()
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
             self._transport.write(data)
 
 
@@ -163,6 +171,8 @@ class _Connection(asyncio.Protocol, Generic[D]):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.server._connections.remove(self)
+        if self.dialect is not None:
+            self.line.drop()
         self._let_go(self.drained)
         self._let_go(self.lost)
 

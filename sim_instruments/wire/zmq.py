@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import ClassVar
 
+from sim_instruments.wire.delivery import Delivery
 from sim_instruments.wire.faults import Faults
 
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -145,22 +146,23 @@ class ReplyService(ZmtpSocket):
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._handshake(reader, writer)
-        while True:
-            parts = await read_message(reader)
-            if self.faults.silent or b"" not in parts[:-1]:  # REP passes over requests without envelope
-                continue
-            envelope = parts[: parts.index(b"") + 1]
-            request = b"".join(parts[len(envelope) :]).decode(errors="replace")
-            self._reply(writer, envelope, await self._answer(request))
-            await writer.drain()
+        delivery = Delivery(self.faults, writer.write)
+        try:
+            while True:
+                parts = await read_message(reader)
+                if self.faults.silent or b"" not in parts[:-1]:  # REP passes over requests without envelope
+                    continue
+                envelope = parts[: parts.index(b"") + 1]
+                request = b"".join(parts[len(envelope) :]).decode(errors="replace")
+                delivery.send(_message(envelope, (await self._answer(request)).encode()))
+                await writer.drain()
+        finally:
+            delivery.drop()
 
-    def _reply(self, writer: asyncio.StreamWriter, envelope: list[bytes], reply: str) -> None:
-        if self.faults.silent:
-            return
-        for part in envelope:
-            writer.write(frame_header(len(part), MORE) + part)
-        body = reply.encode()
-        writer.write(frame_header(len(body)) + body)
+
+def _message(envelope: list[bytes], body: bytes) -> bytes:
+    parts = b"".join(frame_header(len(part), MORE) + part for part in envelope)
+    return parts + frame_header(len(body)) + body
 
 
 class PairStream(ZmtpSocket):
