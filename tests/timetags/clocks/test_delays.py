@@ -9,35 +9,16 @@ import numpy as np
 import pytest
 from scipy.stats import exponnorm
 
+from tests.timetags.clocks.links import LOSSY, SIGMA, T1, T2, Rates, link, photon_differences
 from timetags.analyses.correlate import bin_centres
 from timetags.clocks.delays import DelayError, find_delay, fit_peak
 
-T1, T2, JITTER = 700, 300, (149, 38)
-SIGMA = np.hypot(*JITTER)
-
-
-def photon_differences(random, number, t1=T1, t2=T2):
-    late = random.random(number) < t1 / (t1 + t2)
-    return np.where(late, random.exponential(t1, number), -random.exponential(t2, number))
-
-
-def link(random, duration_s, delay_ps, *, spoke=1.2e6, hub=1.14e6, pairs=7e4):
-    """Sorted tags (hub, spoke) in which the spoke's photons of true pairs come `delay_ps` later."""
-    end = duration_s * 1e12
-    true = random.random(random.poisson(pairs * duration_s)) * end
-    other_hub, other_spoke = (
-        random.random(random.poisson((rate - pairs) * duration_s)) * end for rate in (hub, spoke)
-    )
-    at_hub = true + random.normal(0, JITTER[1], len(true))
-    at_spoke = true + photon_differences(random, len(true)) + random.normal(0, JITTER[0], len(true))
-    hub_tags = np.sort(np.concatenate([at_hub, other_hub]))
-    spoke_tags = np.sort(np.concatenate([at_spoke, other_spoke]) + delay_ps)
-    return np.floor(hub_tags).astype(np.int64), np.floor(spoke_tags).astype(np.int64)
+ARM = Rates(hub=1.14e6, spoke=1.2e6, pairs=7e4)
 
 
 @pytest.mark.parametrize(("seed", "delay_ps"), [(1, 43_100_000), (2, -9_876_543_210), (3, 9_999_000_000)])
 def test_two_seconds_of_the_deployed_link_give_the_delay_to_picoseconds(seed, delay_ps):
-    hub, spoke = link(np.random.default_rng(seed), 2, delay_ps)
+    hub, spoke = link(np.random.default_rng(seed), 2, ARM, delay_ps=delay_ps)
     found = find_delay(hub, spoke, 10 * 10**9)
     assert found.z > 8
     assert found.error_ps < 5
@@ -49,20 +30,20 @@ def test_two_seconds_of_the_deployed_link_give_the_delay_to_picoseconds(seed, de
 
 def test_a_weak_link_takes_more_time_and_a_short_record_finer_bins():
     # 600 pairs/s in 5e4 x 2e4/s: 30 pairs on a floor of 26 in 50 ms, less than 8 deviations (`physics.md` 6).
-    hub, spoke = link(np.random.default_rng(4), 2, -123_456, spoke=5e4, hub=2e4, pairs=600)
+    hub, spoke = link(np.random.default_rng(4), 2, LOSSY, delay_ps=-123_456)
     weak = find_delay(hub, spoke, 10**9)
     assert weak.used_ps > 50 * 10**9
     assert weak.coarse_bin_ps == 256_000
     assert abs(weak.delay_ps + 123_456) < 4.5 * weak.error_ps  # false alarm 7e-6
 
-    hub, spoke = link(np.random.default_rng(5), 0.004, 77_777)
+    hub, spoke = link(np.random.default_rng(5), 0.004, ARM, delay_ps=77_777)
     short = find_delay(hub, spoke, 10**9)
     assert short.coarse_bin_ps < 256_000
     assert abs(short.delay_ps - 77_777) < 4.5 * short.error_ps
 
 
 def test_a_narrow_search_finds_what_lies_within_it_only():
-    hub, spoke = link(np.random.default_rng(6), 0.2, 1_500_000)
+    hub, spoke = link(np.random.default_rng(6), 0.2, ARM, delay_ps=1_500_000)
     assert find_delay(hub, spoke, 2_000_000).delay_ps == pytest.approx(1_500_000, abs=100)
     with pytest.raises(DelayError, match="widen the search range"):
         find_delay(hub, spoke, 500_000)
@@ -70,7 +51,7 @@ def test_a_narrow_search_finds_what_lies_within_it_only():
 
 def test_unrelated_streams_have_no_delay():
     # z > 8 by chance in some 1e5 lags and a few rounds: false alarm below 1e-9.
-    hub, spoke = link(np.random.default_rng(7), 0.1, 0, pairs=0)
+    hub, spoke = link(np.random.default_rng(7), 0.1, ARM._replace(pairs=0))
     with pytest.raises(DelayError, match=r"no correlation peak within \+-1 ms.*both detectors see the same"):
         find_delay(hub, spoke, 10**9)
 
