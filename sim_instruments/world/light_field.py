@@ -60,7 +60,8 @@ class Ports:
     switches: dict[str, SwitchPort] = field(default_factory=dict)
     delays: dict[str, DelayPort] = field(default_factory=dict)
     temperatures: dict[str, TemperaturePort] = field(default_factory=dict)
-    gates: dict[str, GatePort] = field(default_factory=dict)
+    gates: dict[tuple[str, int], GatePort] = field(default_factory=dict)
+    """Outputs of delay generators."""
     nanowires: dict[tuple[str, int], NanowirePort] = field(default_factory=dict)
     diodes: dict[tuple[str, int], DiodePort] = field(default_factory=dict)
     taggers: dict[str, TaggerPort] = field(default_factory=dict)

@@ -12,8 +12,8 @@ class Gate:
     width_s: float
     phase_s: float = 0.0
     """Time of a gate's opening after the world's time zero."""
-    generator: str | None = None
-    """A delay generator (an instrument with a `GatePort`) that says instead when gates open."""
+    generator: tuple[str, int] | None = None
+    """A delay generator and its output (a `GatePort`) that say instead when gates open."""
 
 
 @dataclass(frozen=True)
