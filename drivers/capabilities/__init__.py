@@ -8,7 +8,7 @@ from drivers.capabilities.attenuator import Attenuator
 from drivers.capabilities.clock_monitor import ClockMonitor, ClockStatus
 from drivers.capabilities.delay_generator import DelayGenerator, Pulse
 from drivers.capabilities.delay_line import DelayLine
-from drivers.capabilities.instrument import Identity, Instrument, Limits, Settings
+from drivers.capabilities.instrument import Control, Identity, Instrument, Limits, Settings
 from drivers.capabilities.laser import Laser
 from drivers.capabilities.optical_switch import OpticalSwitch
 from drivers.capabilities.polarimeter import Polarimeter, Stokes
@@ -23,6 +23,7 @@ __all__ = [
     "Attenuator",
     "ClockMonitor",
     "ClockStatus",
+    "Control",
     "DelayGenerator",
     "DelayLine",
     "Identity",

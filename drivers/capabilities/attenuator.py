@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class Attenuator(Instrument):
@@ -44,3 +44,9 @@ class Attenuator(Instrument):
     @abstractmethod
     async def is_open(self) -> bool:
         """Whether light can pass, read from the instrument; always True without a shutter."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("attenuation", "dB", self.attenuation, self.set_attenuation, self.attenuation_limits),
+            Control("open", "", self.is_open, self.set_open if self.has_shutter else None, energises=True),
+        )

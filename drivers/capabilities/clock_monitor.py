@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drivers.capabilities.instrument import Instrument
+from drivers.capabilities.instrument import Control, Instrument
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,9 @@ class ClockMonitor(Instrument):
     @abstractmethod
     async def status(self) -> ClockStatus:
         """The present status, read from the instrument."""
+
+    def controls(self) -> tuple[Control, ...]:
+        async def locked() -> bool:
+            return (await self.status()).locked
+
+        return (Control("locked", "", locked),)

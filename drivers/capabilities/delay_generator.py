@@ -1,9 +1,10 @@
 """DelayGenerator: electrical pulses at set times after a trigger that repeats."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,22 @@ class DelayGenerator(Instrument):
     @abstractmethod
     async def is_running(self) -> bool:
         """Whether pulses come from the internal trigger, read from the instrument."""
+
+    def controls(self) -> tuple[Control, ...]:
+        async def read(output: int, edge: str) -> float:
+            return float(getattr(await self.pulse(output), edge))
+
+        async def write(output: int, edge: str, seconds: float) -> None:
+            await self.set_pulse(output, replace(await self.pulse(output), **{edge: seconds}))
+
+        return (
+            Control("rate", "Hz", self.rate, self.set_rate, self.rate_limits),
+            Control("running", "", self.is_running, self.set_running, energises=True),
+            *(
+                Control(
+                    f"{name}.{n}", "s", partial(read, n, edge), partial(write, n, edge), self.delay_limits
+                )
+                for n in self.outputs
+                for name, edge in (("delay", "delay_s"), ("width", "width_s"))
+            ),
+        )

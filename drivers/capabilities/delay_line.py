@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class DelayLine(Instrument):
@@ -28,3 +28,9 @@ class DelayLine(Instrument):
     @abstractmethod
     async def delay(self) -> float:
         """The present delay in seconds, also while moving. Raises RefusedError before homing."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("delay", "s", self.delay, self.set_delay, self.delay_limits),
+            Control("homed", "", self.is_homed),
+        )

@@ -15,8 +15,9 @@ The rules that hold for every driver:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,6 +54,24 @@ class Limits:
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing on an instrument's front panel that can be read and perhaps set, by a person or a program."""
+
+    name: str
+    """Such as `power`, or `bias.2` for the bias of channel 2."""
+    unit: str
+    """SI unit (or dB) of its values; empty for a flag, which is on (True) or off."""
+    read: Callable[[], Awaitable[float | bool]]
+    write: Callable[[Any], Awaitable[None]] | None = None
+    """None: a reading."""
+    limits: Limits | None = None
+    """Of what may be written, where it is a number."""
+    energises: bool = False
+    """Whether it switches or sets emission or bias. Such a control is never set without being asked for:
+    not when a power-cycled instrument gets its settings back, and not when a paused run goes on."""
 
 
 class Instrument(ABC):
@@ -94,6 +113,10 @@ class Instrument(ABC):
         Opens a line of its own when there is none. Raises InstrumentError when safety could not be
         verified.
         """
+
+    def controls(self) -> tuple[Control, ...]:
+        """What its front panel has. Each capability states its own; a model may add to them."""
+        return ()
 
     def check_limit(self, what: str, value: float, limits: Limits) -> None:
         """Raise LimitError unless `value` is inside `limits`."""

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class Laser(Instrument):
@@ -28,3 +28,9 @@ class Laser(Instrument):
     @abstractmethod
     async def emission(self) -> bool:
         """Whether the laser emits now, read from the instrument."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("power", "W", self.power, self.set_power, self.power_limits, energises=True),
+            Control("emission", "", self.emission, self.set_emission, energises=True),
+        )

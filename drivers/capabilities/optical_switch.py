@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 
-from drivers.capabilities.instrument import Instrument
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class OpticalSwitch(Instrument):
@@ -34,3 +35,17 @@ class OpticalSwitch(Instrument):
     @abstractmethod
     async def connections(self) -> Mapping[int, int]:
         """Input -> output as the instrument says; inputs that lead nowhere are missing."""
+
+    def controls(self) -> tuple[Control, ...]:
+        """The output of each input, 0 where it leads nowhere."""
+
+        async def read(input_: int) -> float:
+            return (await self.connections()).get(input_, 0)
+
+        async def write(input_: int, output: float) -> None:
+            await (self.connect(input_, int(output)) if output else self.disconnect(input_))
+
+        outputs = Limits(0, max(self.outputs), "1")
+        return tuple(
+            Control(f"output.{n}", "1", partial(read, n), partial(write, n), outputs) for n in self.inputs
+        )

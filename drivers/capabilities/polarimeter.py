@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from math import hypot
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,9 @@ class Polarimeter(Instrument):
     @abstractmethod
     async def stokes(self) -> Stokes:
         """The latest reading. Raises RefusedError while it does not measure or before the first reading."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("wavelength", "m", self.wavelength, self.set_wavelength, self.wavelength_limits),
+            Control("measuring", "", self.is_measuring, self.set_measuring),
+        )

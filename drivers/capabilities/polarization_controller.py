@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class PolarizationController(Instrument):
@@ -34,3 +35,20 @@ class PolarizationController(Instrument):
     @abstractmethod
     async def angles(self) -> tuple[float, ...]:
         """The present angles in radians, in beam order, also while moving."""
+
+    def controls(self) -> tuple[Control, ...]:
+        async def read(actuator: int) -> float:
+            return (await self.angles())[actuator]
+
+        async def write(actuator: int, angle_rad: float) -> None:
+            angles = list(await self.angles())
+            angles[actuator] = angle_rad
+            await self.set_angles(angles)
+
+        return (
+            *(
+                Control(f"angle.{n + 1}", "rad", partial(read, n), partial(write, n), self.angle_limits)
+                for n in range(self.actuators)
+            ),
+            Control("homed", "", self.is_homed),
+        )

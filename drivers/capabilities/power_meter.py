@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class PowerMeter(Instrument):
@@ -24,3 +24,9 @@ class PowerMeter(Instrument):
     @abstractmethod
     async def power(self) -> float:
         """The optical power on the sensor in watts."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("wavelength", "m", self.wavelength, self.set_wavelength, self.wavelength_limits),
+            Control("power", "W", self.power),
+        )

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class RotationMount(Instrument):
@@ -28,3 +28,9 @@ class RotationMount(Instrument):
     @abstractmethod
     async def angle(self) -> float:
         """The present angle in radians, also while moving."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("angle", "rad", self.angle, self.set_angle, self.angle_limits),
+            Control("homed", "", self.is_homed),
+        )

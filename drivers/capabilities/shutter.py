@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument
+from drivers.capabilities.instrument import Control, Instrument
 
 
 class Shutter(Instrument):
@@ -15,3 +15,6 @@ class Shutter(Instrument):
     @abstractmethod
     async def is_open(self) -> bool:
         """Whether it stands open now, read from the instrument."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (Control("open", "", self.is_open, self.set_open, energises=True),)

@@ -1,8 +1,9 @@
 """SinglePhotonDetector: a driver unit with one or more detector channels under bias."""
 
 from abc import abstractmethod
+from functools import partial
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class SinglePhotonDetector(Instrument):
@@ -37,3 +38,21 @@ class SinglePhotonDetector(Instrument):
     @abstractmethod
     async def is_latched(self, channel: int) -> bool:
         """Whether the channel has gone normal and stays blind until its bias is lowered."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return tuple(
+            control
+            for channel in self.channels
+            for control in (
+                Control(
+                    f"bias.{channel}",
+                    self.bias_limits.unit,
+                    partial(self.bias, channel),
+                    partial(self.set_bias, channel),
+                    self.bias_limits,
+                    energises=True,
+                ),
+                Control(f"count_rate.{channel}", "Hz", partial(self.count_rate, channel)),
+                Control(f"latched.{channel}", "", partial(self.is_latched, channel)),
+            )
+        )

@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from functools import partial
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 from timetags.block import TagBlock
 
 
@@ -54,3 +55,19 @@ class TimeTagger(Instrument):
     @abstractmethod
     async def count_rate(self, input_: int) -> float:
         """Clicks per second on one input over the last whole second, from the tagger's counters."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return tuple(
+            control
+            for input_ in self.inputs
+            for control in (
+                Control(
+                    f"threshold.{input_}",
+                    "V",
+                    partial(self.threshold, input_),
+                    partial(self.set_threshold, input_),
+                    self.threshold_limits,
+                ),
+                Control(f"count_rate.{input_}", "Hz", partial(self.count_rate, input_)),
+            )
+        )
