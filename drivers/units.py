@@ -126,9 +126,21 @@ FRACTION = Quantity("fraction", {"": _times("1"), "%": _times("0.01")}, "45 %", 
 POLARIZATION_DIFFUSION = Quantity(
     "polarization diffusion", {"rad^2/s": _times("1"), "rad²/s": _times("1")}, "1e-5 rad^2/s"
 )
+DISPERSION = Quantity(
+    "chromatic dispersion", {"ps/(nm km)": _times("1e-6"), "s/m^2": _times("1")}, "17 ps/(nm km)"
+)
+RAMAN_EFFICIENCY = Quantity(
+    "Raman efficiency", {"/(km nm)": _times("1e6"), "1/(km nm)": _times("1e6")}, "1e-9 /(km nm)"
+)
+TUNING = Quantity("tuning with temperature", _prefixed("Hz/K", "kMG"), "-1.5 GHz/K")
+PHASE_WALK = Quantity("phase walk", _prefixed("s/sqrt(s)", "fpnµ"), "2 ps/sqrt(s)")
+FREQUENCY_WALK = Quantity(
+    "frequency walk", {"/sqrt(s)": _times("1"), "1/sqrt(s)": _times("1")}, "1e-12 /sqrt(s)"
+)
 QUANTITIES = (
     TIME, LENGTH, FREQUENCY, POWER, CURRENT, VOLTAGE, ANGLE, TEMPERATURE_DIFFERENCE, LEVEL, ATTENUATION,
-    SLOPE_EFFICIENCY, FRACTION, POLARIZATION_DIFFUSION,
+    SLOPE_EFFICIENCY, FRACTION, POLARIZATION_DIFFUSION, DISPERSION, RAMAN_EFFICIENCY, TUNING, PHASE_WALK,
+    FREQUENCY_WALK,
 )  # fmt: skip
 
 Seconds = Annotated[float, TIME]
@@ -144,6 +156,11 @@ DecibelPerKilometre = Annotated[float, ATTENUATION]
 WattsPerAmpere = Annotated[float, SLOPE_EFFICIENCY]
 Fraction = Annotated[float, FRACTION]
 PolarizationDiffusion = Annotated[float, POLARIZATION_DIFFUSION]
+Dispersion = Annotated[float, DISPERSION]
+RamanEfficiency = Annotated[float, RAMAN_EFFICIENCY]
+HertzPerKelvin = Annotated[float, TUNING]
+PhaseWalk = Annotated[float, PHASE_WALK]
+FrequencyWalk = Annotated[float, FREQUENCY_WALK]
 
 
 def format_si(value: float, unit: str, digits: int = 4) -> str:

@@ -17,6 +17,7 @@ from drivers.capabilities.power_meter import PowerMeter
 from drivers.capabilities.rotation_mount import RotationMount
 from drivers.capabilities.shutter import Shutter
 from drivers.capabilities.single_photon_detector import SinglePhotonDetector
+from drivers.capabilities.temperature_controller import TemperatureController
 from drivers.capabilities.time_tagger import TimeTagger
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "Shutter",
     "SinglePhotonDetector",
     "Stokes",
+    "TemperatureController",
     "TimeTagger",
 ]

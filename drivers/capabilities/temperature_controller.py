@@ -1,0 +1,30 @@
+"""TemperatureController: holds something, such as an etalon, at a temperature."""
+
+from abc import abstractmethod
+
+from drivers.capabilities.instrument import Instrument, Limits
+
+
+class TemperatureController(Instrument):
+    """A controller with a sensor and a heater or cooler. Safe state: neither heating nor cooling."""
+
+    @property
+    @abstractmethod
+    def temperature_limits(self) -> Limits:
+        """The allowed set-points in kelvin."""
+
+    @abstractmethod
+    async def set_temperature(self, temperature_k: float) -> None:
+        """Set the set-point in kelvin. Does not switch the control. Raises LimitError."""
+
+    @abstractmethod
+    async def temperature(self) -> float:
+        """The temperature in kelvin that the sensor measures now."""
+
+    @abstractmethod
+    async def set_enabled(self, on: bool) -> None:
+        """Switch the control on or off. Raises RefusedError when a fault or interlock forbids it."""
+
+    @abstractmethod
+    async def is_enabled(self) -> bool:
+        """Whether the temperature is controlled, read from the instrument."""
