@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import numba
+import numpy as np
+
+from timetags.block import Channels, TagBlock, Times
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,3 +23,9 @@ def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a small function that kernels call in their inner loops."""
     compiled: Callable[P, R] = numba.njit(inline="always")(function)
     return compiled
+
+
+def arrays_for_kernels(block: TagBlock) -> tuple[Times, Channels]:
+    """The times and channels of a block, copied only if they are not contiguous or not writable, as a mapped
+    file is not: kernels would be compiled anew for such."""
+    return np.require(block.times, np.int64, ["C", "W"]), np.require(block.channels, np.uint8, ["C", "W"])
