@@ -38,6 +38,11 @@ class SimInstrument(ABC):
         """Let the device's own time pass: motors turn, temperatures settle, periods end. Called from
         the event loop after each slice; messages that fall due are queued for sending here."""
 
+    @abstractmethod
+    def power_cycle(self) -> None:
+        """Lose power and come back at once: every line breaks, and the device is as after being switched
+        on. What it keeps in memory that lasts is kept."""
+
     @property
     def moving(self) -> bool:
         """Whether something that touches the light is changing, so that slices must be short."""

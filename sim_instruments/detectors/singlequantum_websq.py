@@ -338,6 +338,7 @@ class SimSingleQuantumWebSq(SimInstrument):
 
     def __init__(self, name: str, rng: np.random.Generator, ports: Sequence[NanowirePort]) -> None:
         super().__init__(name, rng)
+        self.ports = ports
         self.control = TcpServer(self.faults, lambda line: Control(line, self))
         self.counts = TcpServer(self.faults, Counts)
         self.device = WebSq(ports, rng, self.tell)
@@ -358,6 +359,14 @@ class SimSingleQuantumWebSq(SimInstrument):
     async def flush(self) -> None:
         await self.control.flush()
         await self.counts.flush()
+
+    def power_cycle(self) -> None:
+        """The last values, disabled. (The notes say "last values, enabled or not": which is not known.)"""
+        before, self.device = self.device, WebSq(self.ports, self.rng, self.tell)
+        self.device.bias_ua, self.device.trigger_mv = before.bias_ua, before.trigger_mv
+        self.device.period_ms = before.period_ms
+        self.control.hang_up()
+        self.counts.hang_up()
 
     @property
     def moving(self) -> bool:

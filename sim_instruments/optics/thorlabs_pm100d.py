@@ -349,8 +349,8 @@ class SimThorlabsPm100d(SimInstrument):
     def __init__(self, name: str, rng: np.random.Generator, port: MeterPort) -> None:
         super().__init__(name, rng)
         self.device = PowerMeter(name, rng, port)
-        errors = deque[str]()
-        self.server = TcpServer(self.faults, lambda line: Scpi(line, self.device, errors))
+        self.errors = deque[str]()
+        self.server = TcpServer(self.faults, lambda line: Scpi(line, self.device, self.errors))
 
     async def start(self) -> str:
         """Returns `visa:TCPIP0::127.0.0.1::P::SOCKET`."""
@@ -361,6 +361,13 @@ class SimThorlabsPm100d(SimInstrument):
 
     def advance(self, seconds: float) -> None:
         self.device.advance(seconds)
+
+    def power_cycle(self) -> None:
+        """Power mode, auto range, last wavelength."""
+        self.device.reset()
+        self.device.zeroing_s = 0.0
+        self.errors.clear()
+        self.server.hang_up()
 
     async def flush(self) -> None:
         await self.server.flush()

@@ -84,6 +84,8 @@ class AptMotors(SimInstrument):
     hardware: ClassVar[Hardware]
     always: ClassVar[Status]
     """Status bits that are set whatever happens."""
+    enabled_at_start: ClassVar[bool]
+    """Whether the motors hold after power-up."""
     serial_prefix: ClassVar[int]
     """First two of the eight digits of the USB serial number."""
 
@@ -160,6 +162,17 @@ class AptMotors(SimInstrument):
 
     async def stop(self) -> None:
         self._line.close()
+
+    def power_cycle(self) -> None:
+        """The motors stand where they are; the counters begin at 0, homing and updates are lost."""
+        for axis in self.axes.values():
+            axis.motor = Motor(axis.motor.position)
+            axis.origin = axis.motor.position
+            axis.enabled, axis.homed, axis.purpose, axis.jogging = self.enabled_at_start, False, 0, False
+        self._next_update_ps, self._unacknowledged = None, 0
+        self._frames = FrameReader()
+        self._line.hang_up()
+        self.turn_light()
 
     @property
     def moving(self) -> bool:

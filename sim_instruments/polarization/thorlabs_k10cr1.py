@@ -91,13 +91,16 @@ class SimThorlabsK10cr1(AptMotors):
     # Type, firmware and version are invented; the model's name and the one channel are not.
     hardware = Hardware("K10CR1", type=44, firmware=(3, 0, 1), version=1, channels=1)
     always = Status.CONNECTED
+    enabled_at_start = True
     serial_prefix = 55
 
     def __init__(
         self, name: str, rng: np.random.Generator, port: RotationPort, *, serial_number: int | None = None
     ) -> None:
         at = float(rng.integers(STEPS_PER_TURN))
-        super().__init__(name, rng, {1: Axis(Motor(at), origin=at, enabled=True)}, serial_number)
+        super().__init__(
+            name, rng, {1: Axis(Motor(at), origin=at, enabled=self.enabled_at_start)}, serial_number
+        )
         self.port = port
         self.velocity_parameters = Velocity()
         self.jog_parameters = Jog()
@@ -115,6 +118,11 @@ class SimThorlabsK10cr1(AptMotors):
             0x0441: Message("", lambda ch, _: self._send(0x0442, self._get("HHii", ch, "home_parameters"))),
         }
         self.turn_light()
+
+    def power_cycle(self) -> None:
+        self.velocity_parameters, self.jog_parameters = Velocity(), Jog()
+        self.home_parameters, self.general_parameters = Home(), General()
+        super().power_cycle()
 
     def _set(self, name: str, value: Velocity | Jog | Home | General) -> None:
         setattr(self, name, value)

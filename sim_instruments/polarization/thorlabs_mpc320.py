@@ -41,13 +41,17 @@ class SimThorlabsMpc320(AptMotors):
     model: ClassVar[str] = "thorlabs_mpc320"
     hardware = Hardware("MPC320", type=44, firmware=(3, 0, 1), version=1, channels=3)
     always = Status.CONNECTED | Status.POWER_OK
+    enabled_at_start = False
     serial_prefix = 38
 
     def __init__(
         self, name: str, rng: np.random.Generator, port: PaddlesPort, *, serial_number: int | None = None
     ) -> None:
         starts = {channel: float(rng.integers(STEPS_MAX + 1)) for channel in CHANNELS}
-        axes = {channel: Axis(Motor(at), origin=at, enabled=False) for channel, at in starts.items()}
+        axes = {
+            channel: Axis(Motor(at), origin=at, enabled=self.enabled_at_start)
+            for channel, at in starts.items()
+        }
         super().__init__(name, rng, axes, serial_number)
         self.port = port
         self.velocity, self.home_position, *self.jog_steps = DEFAULTS
@@ -57,6 +61,10 @@ class SimThorlabsMpc320(AptMotors):
             0x0531: Message("", lambda *_: self._send(0x0532, self._parameters()), addressed=False),
         }
         self.turn_light()
+
+    def power_cycle(self) -> None:
+        self.velocity, self.home_position, *self.jog_steps = DEFAULTS
+        super().power_cycle()
 
     def _set_enable(self, mask: int, state: int) -> None:
         """Param1 is a mask of the channels to be on, the others go off, with param2 = 1 (M). Assumed for

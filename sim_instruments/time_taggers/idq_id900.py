@@ -66,6 +66,15 @@ class SimIdqId900(SimInstrument):
         """The box lives by its own clock, `port.clock_ps`; only the interest in its clicks may lapse."""
         self._show_interest()
 
+    def power_cycle(self) -> None:
+        """Inputs as last saved (here: as they were); the recording and all acquisitions are gone."""
+        self.box = Box(self.port.inputs)
+        self._datalink.acquisitions.clear()
+        self._look_until_ps = 0
+        for socket in (self._scpi, self._service, *self._streams):
+            socket.hang_up()
+        self._show_interest()
+
     async def take(self, tags: Tags, until_ps: int) -> None:
         active = list(self._datalink.acquisitions.values())
         if self.box.recorder.playing:

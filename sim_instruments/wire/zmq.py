@@ -95,6 +95,11 @@ class ZmtpSocket(ABC):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def hang_up(self) -> None:
+        """Break every connection at once and go on listening."""
+        for writer in self._connections.values():
+            writer.transport.abort()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

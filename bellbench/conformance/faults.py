@@ -1,0 +1,123 @@
+"""What every driver promises when the wire, or the instrument, misbehaves.
+
+Some faults only try the driver's patience: with them everything works. Others lose or spoil an answer:
+then there is an error of `drivers.errors`, or the right answer, and never another question's; and when
+the fault is over the driver works again.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bellbench.conformance.promises import readings
+from bellbench.conformance.stand import Stand
+from drivers.errors import InstrumentError
+
+__all__ = [
+    "test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver",
+    "test_no_fault_gives_a_question_the_answer_of_another",
+    "test_the_instruments_own_errors_are_errors",
+    "test_with_patience_everything_works",
+]
+
+PATIENCE: Mapping[str, Mapping[str, Any]] = {
+    "latency": {"latency_s": 0.01},
+    "jitter": {"latency_s": 0.002, "jitter_s": 0.01},
+    "pieces": {"piece_bytes": 1},
+}
+LOSSES: Mapping[str, Mapping[str, Any]] = {
+    "late answer": {"late": 1},
+    "silence": {"silent": True},
+    "bytes lost": {"lost": 0.1},
+    "bytes garbled": {"garbled": 0.1},
+    "unsolicited": {"unsolicited": b"\r\nEVENT 7\r\n"},
+}
+TRIES = 3
+"""So many questions may end in an error after a fault is over, until the line is in step again."""
+
+
+def inflict(stand: Stand, faults: Mapping[str, Any]) -> None:
+    for name, value in faults.items():
+        setattr(stand.sim.faults, name, value)
+
+
+def relieve(stand: Stand, faults: Mapping[str, Any]) -> None:
+    clean = type(stand.sim.faults)()
+    for name in faults:
+        setattr(stand.sim.faults, name, getattr(clean, name))
+
+
+async def recover(stand: Stand) -> None:
+    """The driver works again within a few questions."""
+    for attempt in range(TRIES):
+        try:
+            await stand.driver.identity()
+            return
+        except InstrumentError:
+            if attempt == TRIES - 1:
+                raise
+
+
+@pytest.mark.parametrize("fault", PATIENCE)
+async def test_with_patience_everything_works(stand: Stand, fault: str) -> None:
+    await stand.driver.open()
+    before, identity = await readings(stand), await stand.driver.identity()
+    inflict(stand, PATIENCE[fault])
+    assert await stand.driver.identity() == identity
+    assert (await readings(stand)).keys() == before.keys()
+
+
+@pytest.mark.parametrize("fault", LOSSES)
+async def test_no_fault_gives_a_question_the_answer_of_another(stand: Stand, fault: str) -> None:
+    await stand.driver.open()
+    identity, before = await stand.driver.identity(), await readings(stand)
+    for control in stand.driver.controls():
+        inflict(stand, LOSSES[fault])
+        for _ in range(2):
+            try:
+                found = await control.read()
+            except InstrumentError:
+                continue
+            # Digits that were lost or changed on the way look like other digits; a whole other answer is
+            # what must never come. Readings with noise may differ, so only flags and set-points are compared.
+            if fault not in ("bytes lost", "bytes garbled") and control.write is not None:
+                assert found == pytest.approx(before[control.name]), control.name
+        relieve(stand, LOSSES[fault])
+    await recover(stand)
+    assert await stand.driver.identity() == identity
+    after = await readings(stand)
+    for control in stand.settable():
+        if control.name in before:
+            assert after[control.name] == pytest.approx(before[control.name]), control.name
+
+
+async def test_the_instruments_own_errors_are_errors(stand: Stand) -> None:
+    await stand.prepare()
+    for control in stand.settable():
+        if control.limits is None:
+            continue
+        assert control.write is not None
+        value = await control.read()
+        stand.sim.faults.own_errors = 1
+        # An instrument may have answered its error to a question that was asked again; then all is well.
+        await asyncio.gather(control.write(control.limits.high), return_exceptions=True)
+        stand.sim.faults.own_errors = 0
+        await recover(stand)
+        assert await control.read() is not None
+        await control.write(value if value in control.limits else control.limits.low)
+        await stand.settle()
+
+
+async def test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver(stand: Stand) -> None:
+    await stand.prepare()
+    for control in stand.settable():
+        if control.energises and control.limits is None:
+            assert control.write is not None
+            await control.write(True)
+    stand.sim.power_cycle()
+    await recover(stand)
+    for control in stand.settable():
+        if control.energises and control.limits is None:
+            assert await control.read() is False, control.name

@@ -1,0 +1,93 @@
+"""A stand: one driver and its simulator on a bench of their own, with a short deadline."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drivers import catalog
+from drivers.address import Address
+from drivers.capabilities import Control, Instrument
+from sim_instruments.bench import MODELS, Bench, Placed
+from sim_instruments.instrument import SimInstrument
+from sim_instruments.world.layout import Layout
+from sim_instruments.world.light_field import Ports
+
+NAME = "subject"
+DEADLINE_S = 0.25
+"""Of every exchange: long beside the microseconds in which a simulator answers, short for a test."""
+SETTLING_S = 300.0
+"""Simulated time within which every instrument arrives at any set-point."""
+
+Place = Callable[[Placed, Ports, np.random.Generator], SimInstrument]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tested: a model, its settings as in a testbed file, and how its simulator is placed (None: as
+    the bench places it)."""
+
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    place: Place | None = None
+
+    @asynccontextmanager
+    async def stand(self, seed: int = 1) -> AsyncIterator["Stand"]:
+        """A fresh bench with this one instrument, its driver not opened."""
+        driver = catalog.find(self.model)
+        settings = driver.settings_model.model_validate(self.settings)
+        placed = Placed(NAME, self.model, settings.model_dump())
+        async with AsyncExitStack() as stack:
+            with pytest.MonkeyPatch.context() as patch:
+                if self.place is not None:
+                    patch.setitem(MODELS, self.model, self.place)
+                bench = await stack.enter_async_context(Bench(NO_LIGHT, [placed], seed))
+            address = Address.parse(bench.addresses[NAME])
+
+            def new_driver(deadline: float = DEADLINE_S) -> Instrument:
+                instrument = driver(NAME, address, settings, deadline)
+                stack.push_async_callback(instrument.close)
+                return instrument
+
+            yield Stand(bench, bench.instruments[NAME], new_driver)
+
+
+NO_LIGHT = Layout(lights=(), detectors=(), taggers=())
+
+
+class Stand:
+    """A driver before its simulator."""
+
+    def __init__(self, bench: Bench, sim: SimInstrument, new_driver: Callable[..., Instrument]) -> None:
+        self.bench, self.sim, self.new_driver = bench, sim, new_driver
+        self.driver = new_driver()
+
+    async def settle(self) -> None:
+        """Let simulated time pass until the instrument says that it has arrived."""
+        end = self.bench.now + SETTLING_S
+        while not await self.driver.is_settled():
+            assert self.bench.now < end, f"not settled after {SETTLING_S:g} simulated seconds"
+            await self.bench.advance(0.25)
+
+    async def prepare(self) -> None:
+        """Open the driver and home what can be homed, so that every control may be set."""
+        await self.driver.open()
+        if home := getattr(self.driver, "home", None):
+            await home()
+        await self.settle()
+
+    def settable(self) -> list[Control]:
+        return [control for control in self.driver.controls() if control.write is not None]
+
+    def light(self) -> str:
+        """All that the instrument does to the light, to be compared."""
+        return repr(self.bench.ports)
+
+
+@pytest.fixture
+async def stand(subject: Subject) -> AsyncIterator[Stand]:
+    async with subject.stand() as stand:
+        yield stand
