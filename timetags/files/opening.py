@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from timetags.files.ptu import open_ptu
 from timetags.files.segments import SegmentFolder
-from timetags.files.tag_file import TagFile, TagFileError
+from timetags.files.tag_file import TagFile
 
 FORMATS = ("segments", "ptu", "a0", "a1", "a2", "swabian", "idq")
 
@@ -18,4 +19,4 @@ def open_tags(path: Path, format: str | None = None) -> TagFile:  # noqa: A002 -
         raise ValueError(f"no format {format!r} of tag files; there are {', '.join(FORMATS)}")
     if path.is_dir():
         return SegmentFolder(path)
-    raise TagFileError(path, "not recognised")
+    return open_ptu(path)

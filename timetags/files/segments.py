@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from timetags.block import TagBlock
-from timetags.files.tag_file import Damage, TagFile, TagFileInfo, TagFileError
+from timetags.files.tag_file import Damage, TagFile, TagFileError, TagFileInfo
 
 _log = logging.getLogger(__name__)
 

@@ -77,7 +77,8 @@ class TagFile(ABC):
         self.damage: list[Damage] = []
         """What the iteration so far could not read, in the order found; complete when it has ended."""
         self.reordered = 0
-        """Tags so far that stood behind a later one, by no more than the format allows, and were put right."""
+        """Tags so far that stood behind a later one, by no more than the format allows, and were put
+        right."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[TagBlock]:
