@@ -5,7 +5,9 @@ import click
 from drivers import catalog
 from drivers.capabilities import PolarizationController
 from experiments.config.testbed import Simulation, Testbed
-from sim_instruments.bench import MODELS, Bench, Placed
+from sim_instruments import catalog as simulators
+from sim_instruments.bench import Bench
+from sim_instruments.instrument import Placed
 from sim_instruments.world import layout as light
 
 
@@ -18,10 +20,10 @@ def bench_of(testbed: Testbed, seed: int) -> Bench:
     if truth is None:
         raise click.UsageError(f"testbed {testbed.testbed} has no simulation section")
     for name, entry in testbed.instruments.items():
-        if entry.model not in MODELS:
+        if entry.model not in simulators.models():
             raise click.UsageError(
                 f"{name}: model {entry.model} has no simulator on the bench (there are "
-                f"{', '.join(sorted(MODELS))}); give it the address of a real one"
+                f"{', '.join(simulators.models())}); give it the address of a real one"
             )
     placed = [
         Placed(name, entry.model, entry.settings.model_dump() | _tagger(name, truth))

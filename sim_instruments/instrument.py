@@ -6,12 +6,24 @@ sleeps or looks at the wall clock.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from sim_instruments.ports import Tags
+from sim_instruments.ports import Ports, Tags
 from sim_instruments.wire.faults import Faults
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An instrument to be put on the bench: its model and what its simulator needs to know of it, by the
+    names and in the units of the driver's settings."""
+
+    name: str
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SimInstrument(ABC):
@@ -24,6 +36,11 @@ class SimInstrument(ABC):
         self.name = name
         self.rng = rng
         self.faults = Faults()
+
+    @classmethod
+    @abstractmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        """Put one on the bench: make its port into the light, enter that in `ports`, and construct."""
 
     @abstractmethod
     async def start(self) -> str:

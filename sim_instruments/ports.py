@@ -163,5 +163,27 @@ class PolarimeterPort:
     wavelength_m: float = 0.0
 
 
+@dataclass
+class Ports:
+    """All ports of a bench, by the instrument's name; what has several channels by (name, channel)."""
+
+    lasers: dict[str, LaserPort] = field(default_factory=dict)
+    rotations: dict[str, RotationPort] = field(default_factory=dict)
+    plates: dict[str, PlatesPort] = field(default_factory=dict)
+    """Of polarization controllers."""
+    attenuators: dict[str, AttenuatorPort] = field(default_factory=dict)
+    shutters: dict[str, ShutterPort] = field(default_factory=dict)
+    switches: dict[str, SwitchPort] = field(default_factory=dict)
+    delays: dict[str, DelayPort] = field(default_factory=dict)
+    temperatures: dict[str, TemperaturePort] = field(default_factory=dict)
+    gates: dict[tuple[str, int], GatePort] = field(default_factory=dict)
+    """Outputs of delay generators."""
+    nanowires: dict[tuple[str, int], NanowirePort] = field(default_factory=dict)
+    diodes: dict[tuple[str, int], DiodePort] = field(default_factory=dict)
+    taggers: dict[str, TaggerPort] = field(default_factory=dict)
+    meters: dict[str, MeterPort] = field(default_factory=dict)
+    polarimeters: dict[str, PolarimeterPort] = field(default_factory=dict)
+
+
 Tags = dict[int, NDArray[np.int64]]
 """What one tagger saw in a slice: input number -> sorted int64 picoseconds of the tagger's own clock."""

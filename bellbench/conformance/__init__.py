@@ -8,7 +8,7 @@ In a test file of any package:
 
     @pytest.fixture
     def subject() -> Subject:
-        return Subject("example_pm1", {"min_wavelength": "400 nm"}, place)
+        return Subject("example_pm1", {"min_wavelength": "400 nm"})
 
 What is promised stands in `drivers.capabilities.instrument`. The tests know an instrument by its
 `controls()` alone, so they hold for capabilities that do not exist yet. `tests/conformance` runs them over

@@ -5,16 +5,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
 
 from drivers import catalog
 from drivers.address import Address
 from drivers.capabilities import Control, Instrument
-from sim_instruments.bench import MODELS, Bench, Placed
-from sim_instruments.instrument import SimInstrument
+from sim_instruments.bench import Bench
+from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.world.layout import Layout
-from sim_instruments.world.light_field import Ports
 
 NAME = "subject"
 DEADLINE_S = 0.25
@@ -22,17 +20,13 @@ DEADLINE_S = 0.25
 SETTLING_S = 300.0
 """Simulated time within which every instrument arrives at any set-point."""
 
-Place = Callable[[Placed, Ports, np.random.Generator], SimInstrument]
-
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tested: a model, its settings as in a testbed file, and how its simulator is placed (None: as
-    the bench places it)."""
+    """What is tested: a model that has a driver and a simulator, and its settings as in a testbed file."""
 
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    place: Place | None = None
 
     @asynccontextmanager
     async def stand(self, seed: int = 1) -> AsyncIterator["Stand"]:
@@ -41,10 +35,7 @@ class Subject:
         settings = driver.settings_model.model_validate(self.settings)
         placed = Placed(NAME, self.model, settings.model_dump())
         async with AsyncExitStack() as stack:
-            with pytest.MonkeyPatch.context() as patch:
-                if self.place is not None:
-                    patch.setitem(MODELS, self.model, self.place)
-                bench = await stack.enter_async_context(Bench(NO_LIGHT, [placed], seed))
+            bench = await stack.enter_async_context(Bench(NO_LIGHT, [placed], seed))
             address = Address.parse(bench.addresses[NAME])
 
             def new_driver(deadline: float = DEADLINE_S) -> Instrument:

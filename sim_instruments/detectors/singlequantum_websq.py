@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 import numpy as np
 
 from sim_instruments.detectors.nanowire_sweeps import BiasSearch, PeriodCounter, VoltageScan
 from sim_instruments.epoch import EPOCH
-from sim_instruments.instrument import SimInstrument
-from sim_instruments.ports import NanowirePort
+from sim_instruments.instrument import Placed, SimInstrument
+from sim_instruments.ports import NanowirePort, Ports
 from sim_instruments.wire.tcp import LONGEST_REQUEST, Line, TcpServer
 
 Json = object
@@ -342,6 +343,13 @@ class SimSingleQuantumWebSq(SimInstrument):
         self.control = TcpServer(self.faults, lambda line: Control(line, self))
         self.counts = TcpServer(self.faults, Counts)
         self.device = WebSq(ports, rng, self.tell)
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        wires = [NanowirePort() for _ in range(int(placed.settings["channels"]))]
+        for channel, port in enumerate(wires, start=1):
+            ports.nanowires[placed.name, channel] = port
+        return cls(placed.name, rng, wires)
 
     async def start(self) -> str:
         """Returns `tcp://127.0.0.1:P?counts=C`."""

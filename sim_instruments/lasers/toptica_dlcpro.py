@@ -7,10 +7,11 @@ parameters are in `dlcpro_parameters`.
 
 import re
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from sim_instruments.instrument import SimInstrument
+from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.lasers.dlcpro_device import DlcPro
 from sim_instruments.lasers.dlcpro_parameters import (
     PARAMETERS,
@@ -21,7 +22,7 @@ from sim_instruments.lasers.dlcpro_parameters import (
     Value,
     find,
 )
-from sim_instruments.ports import LaserPort
+from sim_instruments.ports import LaserPort, Ports
 from sim_instruments.wire.tcp import Line, Lines, TcpServer
 
 BANNER = b"\r\nWelcome to DLC PRO\r\n\r\nDeCoF Command Line\r\n"
@@ -277,6 +278,18 @@ class SimTopticaDlcPro(SimInstrument):
         self.device = self._switched_on()
         self.command = TcpServer(self.faults, lambda line: CommandLine(line, self))
         self.monitor = TcpServer(self.faults, lambda line: MonitoringLine(line, self))
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        port = ports.lasers[placed.name] = LaserPort()
+        return cls(
+            placed.name,
+            rng,
+            port,
+            threshold_a=placed.settings["threshold_current"],
+            slope_w_per_a=placed.settings["slope_efficiency"],
+            max_power_w=placed.settings["max_power"],
+        )
 
     async def start(self) -> str:
         """Returns `tcp://127.0.0.1:P?monitor=M`."""

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 from zlib import crc32
 
 import numpy as np
 
 from sim_instruments.epoch import EPOCH
-from sim_instruments.instrument import SimInstrument
-from sim_instruments.ports import MeterPort
+from sim_instruments.instrument import Placed, SimInstrument
+from sim_instruments.ports import MeterPort, Ports
 from sim_instruments.wire.tcp import Line, Lines, TcpServer
 
 # The sensor is modelled on the S132C, a germanium photodiode, because it covers both the pump at 780 nm
@@ -351,6 +352,11 @@ class SimThorlabsPm100d(SimInstrument):
         self.device = PowerMeter(name, rng, port)
         self.errors = deque[str]()
         self.server = TcpServer(self.faults, lambda line: Scpi(line, self.device, self.errors))
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        port = ports.meters[placed.name] = MeterPort()
+        return cls(placed.name, rng, port)
 
     async def start(self) -> str:
         """Returns `visa:TCPIP0::127.0.0.1::P::SOCKET`."""

@@ -7,10 +7,11 @@ Not modelled: backlash and minimum velocity (registers without effect), limit-sw
 
 import math
 from dataclasses import astuple, dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
+from sim_instruments.instrument import Placed
 from sim_instruments.polarization.apt import Frame, Status
 from sim_instruments.polarization.apt_motors import (
     HOMED,
@@ -22,7 +23,7 @@ from sim_instruments.polarization.apt_motors import (
     Message,
 )
 from sim_instruments.polarization.motion import Braking, Leg, Motor
-from sim_instruments.ports import RotationPort
+from sim_instruments.ports import Ports, RotationPort
 
 STEPS_PER_TURN = 49_152_000
 STEPS_PER_DEGREE = 409_600 / 3
@@ -118,6 +119,11 @@ class SimThorlabsK10cr1(AptMotors):
             0x0441: Message("", lambda ch, _: self._send(0x0442, self._get("HHii", ch, "home_parameters"))),
         }
         self.turn_light()
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        port = ports.rotations[placed.name] = RotationPort()
+        return cls(placed.name, rng, port)
 
     def power_cycle(self) -> None:
         self.velocity_parameters, self.jog_parameters = Velocity(), Jog()

@@ -7,17 +7,21 @@ quickly, and the limit bits (the notes do not show one at the end of the range).
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
+from sim_instruments.instrument import Placed
 from sim_instruments.polarization.apt import Frame, Status
 from sim_instruments.polarization.apt_motors import AptMotors, Axis, Hardware, Message
 from sim_instruments.polarization.motion import PS, Braking, Leg, Motor, Pause
-from sim_instruments.ports import PaddlesPort
+from sim_instruments.ports import PlatesPort, Ports
 
 CHANNELS = (1, 2, 4)
 STEPS_MAX = 1370
+PADDLES_RAD = (math.pi / 2, math.pi, math.pi / 2)
+"""Retardances of the three paddles: wound as quarter, half and quarter wave plate. [assumed: the usual
+winding] With all three at the same angle they add up to a full wave: no effect."""
 STEPS_PER_DEGREE = STEPS_MAX / 170
 """0..1370 steps are 0..170 degrees (H)."""
 FULL_SPEED = 400 * STEPS_PER_DEGREE
@@ -45,7 +49,7 @@ class SimThorlabsMpc320(AptMotors):
     serial_prefix = 38
 
     def __init__(
-        self, name: str, rng: np.random.Generator, port: PaddlesPort, *, serial_number: int | None = None
+        self, name: str, rng: np.random.Generator, port: PlatesPort, *, serial_number: int | None = None
     ) -> None:
         starts = {channel: float(rng.integers(STEPS_MAX + 1)) for channel in CHANNELS}
         axes = {
@@ -61,6 +65,11 @@ class SimThorlabsMpc320(AptMotors):
             0x0531: Message("", lambda *_: self._send(0x0532, self._parameters()), addressed=False),
         }
         self.turn_light()
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        port = ports.plates[placed.name] = PlatesPort()
+        return cls(placed.name, rng, port)
 
     def power_cycle(self) -> None:
         self.velocity, self.home_position, *self.jog_steps = DEFAULTS
@@ -113,5 +122,7 @@ class SimThorlabsMpc320(AptMotors):
         return Frame(0x0491, data=self.u_status(channel))
 
     def turn_light(self) -> None:
-        for i, axis in enumerate(self.axes.values()):
-            self.port.angles_rad[i] = math.radians(axis.motor.position / STEPS_PER_DEGREE)
+        self.port.plates = [
+            (retardance, math.radians(axis.motor.position / STEPS_PER_DEGREE))
+            for retardance, axis in zip(PADDLES_RAD, self.axes.values(), strict=True)
+        ]

@@ -7,12 +7,12 @@ always finds the box between two slices; then `take` waits for slow readers.
 """
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
-from sim_instruments.instrument import SimInstrument
-from sim_instruments.ports import TaggerPort, Tags
+from sim_instruments.instrument import Placed, SimInstrument
+from sim_instruments.ports import Ports, TaggerInput, TaggerPort, Tags
 from sim_instruments.time_taggers.idq_id900_datalink import Acquisition, DataLink
 from sim_instruments.time_taggers.idq_id900_model import RAWS, Box, Segment
 from sim_instruments.time_taggers.idq_id900_scpi import execute
@@ -51,6 +51,18 @@ class SimIdqId900(SimInstrument):
         self._datalink = DataLink(self.faults, self._streams, self.now_ps)
         self._scpi = ReplyService(self.faults, self._execute)
         self._service = ReplyService(self.faults, self._datalink.answer)
+
+    @classmethod
+    def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
+        port = TaggerPort({number: TaggerInput() for number in range(1, 5)})
+        ports.taggers[placed.name] = port
+        return cls(
+            placed.name,
+            rng,
+            port,
+            start_latency_s=placed.settings["start_latency"],
+            resolution_ps=int(placed.settings["resolution_ps"]),
+        )
 
     async def start(self) -> str:
         scpi, service = await self._scpi.open(), await self._service.open()

@@ -12,25 +12,9 @@ Source of the model: physics.md 1 to 3.
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sim_instruments.ports import (
-    AttenuatorPort,
-    DelayPort,
-    DiodePort,
-    GatePort,
-    LaserPort,
-    MeterPort,
-    NanowirePort,
-    PlatesPort,
-    PolarimeterPort,
-    RotationPort,
-    ShutterPort,
-    SwitchPort,
-    TaggerPort,
-    Tags,
-    TemperaturePort,
-)
+from sim_instruments.ports import Ports, Tags
 from sim_instruments.world.arm import Arm
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.couple import Couple
@@ -45,28 +29,6 @@ from sim_instruments.world.routes import Route, ToAnalysers, ToHub
 
 DRIFT_STEP_PS = 10**12
 """Fibres drift in steps of this much time."""
-
-
-@dataclass
-class Ports:
-    """All ports of a bench, by the instrument's name; what has several channels by (name, channel)."""
-
-    lasers: dict[str, LaserPort] = field(default_factory=dict)
-    rotations: dict[str, RotationPort] = field(default_factory=dict)
-    plates: dict[str, PlatesPort] = field(default_factory=dict)
-    """Of polarization controllers."""
-    attenuators: dict[str, AttenuatorPort] = field(default_factory=dict)
-    shutters: dict[str, ShutterPort] = field(default_factory=dict)
-    switches: dict[str, SwitchPort] = field(default_factory=dict)
-    delays: dict[str, DelayPort] = field(default_factory=dict)
-    temperatures: dict[str, TemperaturePort] = field(default_factory=dict)
-    gates: dict[tuple[str, int], GatePort] = field(default_factory=dict)
-    """Outputs of delay generators."""
-    nanowires: dict[tuple[str, int], NanowirePort] = field(default_factory=dict)
-    diodes: dict[tuple[str, int], DiodePort] = field(default_factory=dict)
-    taggers: dict[str, TaggerPort] = field(default_factory=dict)
-    meters: dict[str, MeterPort] = field(default_factory=dict)
-    polarimeters: dict[str, PolarimeterPort] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""The catalogue of simulators: from the model's name, the same as its driver's, to the simulator's class.
+
+Simulators announce themselves by the entry point group `bellbench.simulators`, ours in `pyproject.toml`,
+others' in their own packages. Listing imports none; finding a model imports that simulator alone.
+"""
+
+from importlib.metadata import entry_points
+
+from sim_instruments.instrument import SimInstrument
+
+GROUP = "bellbench.simulators"
+
+
+def models() -> tuple[str, ...]:
+    """The names of all models that can stand on the simulated bench, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def find(model: str) -> type[SimInstrument]:
+    """The simulator class of a model. KeyError when there is none, ImportError when its module cannot be
+    imported, TypeError when what is announced is no simulator."""
+    points = list(entry_points(group=GROUP, name=model))
+    if not points:
+        raise KeyError(model)
+    simulator = points[0].load()
+    if not (isinstance(simulator, type) and issubclass(simulator, SimInstrument)):
+        raise TypeError(f"what {points[0].value} announces as '{model}' is not a simulated instrument")
+    return simulator
