@@ -140,10 +140,14 @@ def _count_fourfolds(
         if not twice_start <= total < twice_end:
             continue
         heralds[patterns[herald]] += 1
+        moved = 0
         for spoke in range(4):
             begin = ceil_half(total - window) - offsets[spoke]
             end = ceil_half(total + window) - offsets[spoke]
-            k = seek(times, begin, cursors[spoke])
+            # From one herald to the next, all spokes' places move on by about the same.
+            k = seek(times, begin, cursors[spoke] + moved)
+            if spoke == 0:
+                moved = k - cursors[0]
             cursors[spoke] = k
             clicks[spoke] = 0
             while k < len(times) and times[k] < end:

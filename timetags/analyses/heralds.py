@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
 from timetags.jit import inline_kernel, kernel
+from timetags.vectors import trailing_zeros, where_close
 
 Array = NDArray[np.int64]
 
@@ -89,39 +90,36 @@ def _find(
 ) -> tuple[Array, Array]:
     found = 0
     patterns, sums = np.empty(64, np.int64), np.empty(64, np.int64)
-    # Most tags have no neighbour within reach. Whether there is one is first tested for 256 tags at a
-    # time, a loop that compiles to vector code; only where a group of eight holds one is it looked at.
-    near = np.zeros(256, np.uint8)
-    groups = near.view(np.uint64)
+    # Most tags have no neighbour within reach: those that do are looked for sixty-four at a time.
     last = min(stop, len(times) - 1)
-    for begin in range(first, last, 256):
-        size = min(256, last - begin)
-        here, after = times[begin : begin + size], times[begin + 1 : begin + 1 + size]
-        for k in range(size):
-            near[k] = after[k] - here[k] <= reach
-        near[size:] = 0
-        for group in range(32):
-            if groups[group] == 0:
+    for begin in range(first, last, 64):
+        if begin + 64 <= last:
+            near = where_close(times, begin, 1, reach)
+        else:
+            near = np.uint64(0)
+            for k in range(last - begin):
+                near |= np.uint64(times[begin + k + 1] - times[begin + k] <= reach) << np.uint64(k)
+        while near:
+            i = begin + np.int64(trailing_zeros(near))
+            near &= near - np.uint64(1)
+            place = places[channels[i]]
+            if place == _NOT_HUB:
                 continue
-            for k in range(8 * group, 8 * group + 8):
-                i = begin + k
-                if near[k] == 0 or places[channels[i]] == _NOT_HUB:
+            delayed = times[i] + delays[channels[i]]
+            for j in range(i + 1, len(times)):
+                if times[j] - times[i] > reach:
+                    break
+                other = places[channels[j]]
+                if other == _NOT_HUB or _PATTERN_OF[place, other] < 0:
                     continue
-                place, delayed = places[channels[i]], times[i] + delays[channels[i]]
-                for j in range(i + 1, len(times)):
-                    if times[j] - times[i] > reach:
-                        break
-                    other = places[channels[j]]
-                    if other == _NOT_HUB or _PATTERN_OF[place, other] < 0:
-                        continue
-                    partner = times[j] + delays[channels[j]]
-                    difference = delayed - partner if place < other else partner - delayed
-                    if -window <= 2 * difference < window:
-                        if found == len(sums):
-                            patterns, sums = _doubled(patterns), _doubled(sums)
-                        patterns[found] = _PATTERN_OF[place, other]
-                        sums[found] = delayed + partner
-                        found += 1
+                partner = times[j] + delays[channels[j]]
+                difference = delayed - partner if place < other else partner - delayed
+                if -window <= 2 * difference < window:
+                    if found == len(sums):
+                        patterns, sums = _doubled(patterns), _doubled(sums)
+                    patterns[found] = _PATTERN_OF[place, other]
+                    sums[found] = delayed + partner
+                    found += 1
     return patterns[:found], sums[:found]
 
 
@@ -143,6 +141,7 @@ def seek(times: Times, value: int, near: int) -> int:
     """The place of the first time that is not below `value`, searched from the place `near` outwards
     in growing steps: cheap if it is close by."""
     # All times before `low` are below the value, none from `high` on is, once the loops are through.
+    near = max(0, min(near, len(times)))
     low, high, step = near, near, 1
     while high < len(times) and times[high] < value:
         low = high + 1
