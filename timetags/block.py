@@ -1,5 +1,6 @@
 """The block: a piece of a tag stream, the unit in which tags travel from taggers to analyses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,3 +33,10 @@ class TagBlock:
         begin_ps, end_ps = max(self.start_ps, begin_ps), min(self.end_ps, end_ps)
         i, j = np.searchsorted(self.times, (begin_ps, end_ps))
         return TagBlock(self.times[i:j], self.channels[i:j], begin_ps, max(begin_ps, end_ps))
+
+
+def check_channels(channels: Iterable[int]) -> None:
+    """ValueError if one of these is no channel number, 0 to 255."""
+    for channel in channels:
+        if not 0 <= channel <= 255:
+            raise ValueError(f"channel {channel} is outside 0..255")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.gates import ALWAYS_PS, gate_borders
 from timetags.block import Channels, TagBlock
 from timetags.jit import kernel
 
@@ -22,11 +23,7 @@ class Singles:
     """
 
     def __init__(self, gates_ps: Sequence[tuple[int, int]] | None = None) -> None:
-        gates = np.array(sorted([_ALWAYS] if gates_ps is None else gates_ps), np.int64).reshape(-1, 2)
-        borders = gates.ravel()
-        if np.any(borders[1:] < borders[:-1]):
-            raise ValueError("a gate ends before it starts, or overlaps another")
-        self._starts, self._ends = gates[:, 0], gates[:, 1]
+        self._starts, self._ends = gate_borders([ALWAYS_PS] if gates_ps is None else gates_ps)
         self.counts = np.zeros(256, np.int64)
         self.live_ps = 0
         self.lost = 0
@@ -53,9 +50,6 @@ class Singles:
         if self.live_ps == 0:
             return np.full(len(channels), np.nan)
         return self.counts[list(channels)] / (self.live_ps * 1e-12)
-
-
-_ALWAYS = (-(2**62), 2**62)
 
 
 @kernel

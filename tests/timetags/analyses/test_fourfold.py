@@ -1,13 +1,13 @@
 """Heralds and four-folds against brute force over all combinations, for any cuts of the stream."""
 
-from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.timetags.analyses import brute
 from tests.timetags.analyses.streams import END_PS, FIRST_PS, Kept, block_of, feed, repeatable, streams
 from timetags.analyses.around import TagsAroundHeralds
 from timetags.analyses.fourfold import HeraldedFourfolds
@@ -16,45 +16,21 @@ from timetags.block import TagBlock
 HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
 SPOKES = ((10, 4), (5, 200))  # (H, V) of A and of B
 CHANNELS = [*HUB, 10, 4, 5, 200, 99]  # 99 takes no part
-KEPT = {frozenset(["cH", "dV"]): 0, frozenset(["cV", "dH"]): 0} | {
-    frozenset(["cH", "cV"]): 1,
-    frozenset(["dH", "dV"]): 1,
-}
-NAMES = ("cH", "cV", "dH", "dV")
+STATES = ("Psi-", "Psi+")
 
 
-def brute_heralds(tags, delays, window):
-    """All heralds as (0 for Psi-, 1 for Psi+, time), from the definition in the words of the notes."""
-    clicks = [(t + delays.get(c, 0), HUB.index(c)) for t, c in tags if c in HUB]
-    found = []
-    for one, other in combinations(clicks, 2):
-        (t1, first), (t2, second) = sorted((one, other), key=lambda click: click[1])
-        state = KEPT.get(frozenset((NAMES[first], NAMES[second])))
-        if state is not None and Fraction(-window, 2) <= t1 - t2 < Fraction(window, 2):
-            found.append((state, Fraction(t1 + t2, 2)))
-    return found
-
-
-def brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts=(0, 0)):
+def brute_fourfolds(tags, delays, window, spoke_window, centre, gate, shifts):
     heralds, counts = np.zeros(2, np.int64), np.zeros((2, 2, 2), np.int64)
-    half = Fraction(spoke_window, 2)
-    for state, herald in brute_heralds(tags, delays, window):
-        if gate is not None and not gate[0] <= herald < gate[1]:
-            continue
-        heralds[state] += 1
-        clicks = [
-            [
-                sum(
-                    -half <= t + delays.get(c, 0) + shift - herald - centre < half
-                    for t, c in tags
-                    if c == spoke
-                )
-                for spoke in pair
-            ]
-            for pair, shift in zip(SPOKES, shifts, strict=True)
-        ]
-        for a, b in product(range(2), repeat=2):
-            counts[state, a, b] += clicks[0][a] * clicks[1][b]
+    for name, _, herald in brute.heralds(tags, delays, HUB, window):
+        if brute.within(gate, herald):
+            heralds[STATES.index(name)] += 1
+            for a, b in product(range(2), repeat=2):
+                clicks = [
+                    (SPOKES[0][a], spoke_window, centre, shifts[0]),
+                    (SPOKES[1][b], spoke_window, centre, shifts[1]),
+                ]
+                found = brute.combinations_about(tags, delays, herald, clicks)
+                counts[STATES.index(name), a, b] += found
     return heralds, counts
 
 
@@ -100,7 +76,7 @@ def test_every_combination_is_counted_once_wherever_the_cuts_fall(
 def test_the_tags_around_heralds_are_kept_with_their_own_times(tags, delays, cuts, window, around):
     kept = Kept()
     feed(TagsAroundHeralds(HUB, delays, kept, bsm_window_ps=window, around_ps=around), tags, cuts)
-    heralds = [time for _, time in brute_heralds(tags, delays, window)]
+    heralds = [time for _, _, time in brute.heralds(tags, delays, HUB, window)]
     expected = [
         (t, c)
         for t, c in tags

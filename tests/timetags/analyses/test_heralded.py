@@ -1,0 +1,99 @@
+"""Heralded n-folds against brute force over all combinations, for any cuts of the stream."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.timetags.analyses import brute
+from tests.timetags.analyses.streams import CUTS, block_of, feed, repeatable, streams
+from timetags.analyses.coincidences import Analyser
+from timetags.analyses.fourfold import HeraldedFourfolds
+from timetags.analyses.heralded import HERALDS, HeraldedFolds
+
+HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
+# Three analysers with two, one and three outcomes.
+OUTCOMES = ((10, 4), (5,), (200, 20, 6))
+CHANNELS = [*HUB, 10, 4, 5, 200, 20, 6, 99]  # 99 takes no part
+STREAMS = streams(CHANNELS)
+DELAYS = st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40))
+SHORT = st.integers(1, 40)
+ANALYSERS = st.tuples(
+    *(st.builds(Analyser, st.just(outcomes), SHORT, st.integers(-20, 20)) for outcomes in OUTCOMES)
+)
+NAMES = st.lists(st.sampled_from(sorted(HERALDS)), min_size=1, max_size=4)
+GATES = st.none() | st.tuples(st.integers(-80, 20), st.integers(-20, 80))
+SHIFTS = st.none() | st.tuples(*[st.integers(-40, 40)] * 3)
+
+
+@given(STREAMS, DELAYS, CUTS, SHORT, ANALYSERS, st.integers(0, 3), NAMES, GATES, SHIFTS)
+@repeatable(250)
+def test_every_combination_is_counted_once_wherever_the_cuts_fall(
+    tags, delays, cuts, window, analysers, number, names, gate, shifts
+):
+    analysers = analysers[:number]
+    shifts = None if shifts is None else shifts[:number]
+    counted = HeraldedFolds(
+        HUB,
+        analysers,
+        delays,
+        bsm_window_ps=window,
+        heralded_by=names,
+        gate_ps=gate,
+        shifts_ps=shifts,
+    )
+    feed(counted, tags, cuts)
+    found = [h for h in brute.heralds(tags, delays, HUB, window) if brute.within(gate, h[2])]
+    for row, name in enumerate(names):
+        times = [time for state, pattern, time in found if name in (state, pattern)]
+        assert counted.heralds[row] == len(times)
+        for place in product(*(range(len(analyser.outcomes)) for analyser in analysers)):
+            clicks = [
+                (analyser.outcomes[outcome], analyser.window_ps, analyser.centre_ps, shift)
+                for analyser, outcome, shift in zip(analysers, place, shifts or [0] * number, strict=True)
+            ]
+            expected = sum(brute.combinations_about(tags, delays, time, clicks) for time in times)
+            assert counted.counts[(row, *place)] == expected
+
+
+def test_two_spokes_with_two_outcomes_are_the_fourfolds_of_a_swapping_run():
+    random = np.random.default_rng(6)
+    tags = sorted(
+        zip(
+            random.integers(0, 100_000, 20_000).tolist(),
+            random.choice(CHANNELS, 20_000).tolist(),
+            strict=True,
+        )
+    )
+    delays = {3: 40, 10: -500, 5: 77}
+    general = HeraldedFolds(
+        HUB,
+        [Analyser((10, 4), 61, 15), Analyser((5, 200), 61, 15)],
+        delays,
+        bsm_window_ps=31,
+        heralded_by=["cH&dV", "cV&dH", "cH&cV", "dH&dV"],
+    )
+    special = HeraldedFourfolds(
+        HUB, ((10, 4), (5, 200)), delays, bsm_window_ps=31, spoke_window_ps=61, spoke_centre_ps=15
+    )
+    for analysis in (general, special):
+        analysis.add(block_of(tags, 0, 100_000))
+        analysis.finish()
+    np.testing.assert_array_equal(general.counts, special.pattern_counts)
+    np.testing.assert_array_equal(general.heralds, special.pattern_heralds)
+    assert general.counts.min() > 100
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="Psi-, Psi\\+, not Phi-"):
+        HeraldedFolds(HUB, [], {}, bsm_window_ps=1, heralded_by=["Psi-", "Phi-"])
+    with pytest.raises(ValueError, match="not none"):
+        HeraldedFolds(HUB, [], {}, bsm_window_ps=1, heralded_by=[])
+    with pytest.raises(ValueError, match="must all be different"):
+        HeraldedFolds(HUB, [Analyser((10, 3), 5)], {}, bsm_window_ps=1)
+    with pytest.raises(ValueError, match="shorter|longer"):
+        HeraldedFolds(HUB, [Analyser((10, 11), 5)], {}, bsm_window_ps=1, shifts_ps=(1, 2))
+    with pytest.raises(ValueError, match="BSM window must be positive"):
+        HeraldedFolds(HUB, [], {}, bsm_window_ps=0)
