@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.tracking import DelayTracker, Look
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import SwappingSettings
 from experiments.engine.tags import GUARD_S, PS, TagCollector
 from timetags.analyses.analysis import Analysis
@@ -70,7 +70,7 @@ class Dwell:
         for start in range(begin, end, SLICE_PS):
             look_from = start - (LOOK_PS if start > begin else FIRST_LOOK_PS)
             # The look ends where the slice begins to see tags, and comes first: so it has its say.
-            tags.open_gate(look_from, start - MARGIN_PS, Look(tracker, look_from, start - MARGIN_PS))
+            tags.open_gate(look_from, start - MARGIN_PS, tracker.look(look_from, start - MARGIN_PS))
             stop = min(start + SLICE_PS, end)
             slices.append(Slice(settings, tracker, (start, stop)))
             tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.calibrations.tracking import DelayTracker, Look, Track
+from experiments.calibrations.tracking import DelayTracker
 from timetags.block import TagBlock
 
 PS = 10**12
@@ -32,7 +32,7 @@ def look(
 
 
 def take(tracker: DelayTracker, block: TagBlock, pieces: int = 1) -> None:
-    sink = Look(tracker, block.start_ps, block.end_ps)
+    sink = tracker.look(block.start_ps, block.end_ps)
     edges = np.linspace(0, len(block), pieces + 1).astype(int)
     for i, j in itertools.pairwise(edges):
         sink.add(TagBlock(block.times[i:j], block.channels[i:j], block.start_ps, block.end_ps))
@@ -63,27 +63,3 @@ def test_too_few_pairs_leave_the_track_as_it_is() -> None:
     take(tracker, nothing)
     assert [track.points for track in tracker.tracks] == [[], []]
     assert tracker.delays_at(9 * PS) == dict.fromkeys((0, 1, 2, 3), 0)
-
-
-def test_a_jump_is_told_and_followed() -> None:
-    track = Track(0, 5.0)
-    for second in range(10, 100, 10):
-        track.update(second * PS, 2.0 * second, 10.0)
-    track.update(100 * PS, 1500.0, 10.0)
-    assert [p.jumped for p in track.points] == [False] * 9 + [True]
-    assert track.expect(100 * PS) == pytest.approx(1500, abs=1)
-
-
-def test_errors_of_the_track_are_honest() -> None:
-    """Looks with a Gaussian error of 10 ps on a straight line, 20 of them: what is expected 10 s ahead is
-    right on average, and misses by no more than twice the error of a single look."""
-    rng = np.random.default_rng(8)
-    misses = []
-    for _ in range(200):
-        track = Track(0, 5.0)
-        rate = rng.normal(0, 20)
-        for second in range(10, 210, 10):
-            track.update(second * PS, rate * second + rng.normal(0, 10), 10.0)
-        misses.append(track.expect(210 * PS) - rate * 210)
-    assert np.std(misses) < 20
-    assert abs(np.mean(misses)) < 5 * 20 / np.sqrt(200)

@@ -48,8 +48,19 @@ class AffineClock:
         return moved
 
     def instant(self, time_ps: int) -> int:
-        """One instant on the time-base: no tag from it on, in the node's time, comes before it."""
-        return int(self.to_base(np.array([time_ps], np.int64))[0])
+        """One instant on the time-base: as `to_base` for a tag at this time."""
+        return time_ps + self.offset_ps + round(float(time_ps - self.at_ps) * self.rate)
+
+    def own(self, base_ps: int) -> int:
+        """The least time of the node's own whose instant is not before `base_ps`: a tag comes before the one
+        if and only if it comes before the other."""
+        apart = base_ps - self.offset_ps - self.at_ps
+        time = base_ps - self.offset_ps - round(float(apart) * self.rate / (1 + self.rate))
+        while self.instant(time) >= base_ps:
+            time -= 1
+        while self.instant(time) < base_ps:
+            time += 1
+        return time
 
 
 @kernel

@@ -23,6 +23,17 @@ def test_times_are_mapped_as_the_formula_says(offset, rate, at, time):
 
 
 @settings(max_examples=300, deadline=None)
+@given(WITHIN, RATES, WITHIN, WITHIN)
+def test_arrays_instants_and_the_way_back_agree(offset, rate, at, time):
+    clock = AffineClock(offset, rate, at)
+    times = np.arange(time - 3, time + 4)
+    mapped = clock.to_base(times)
+    assert mapped.tolist() == [clock.instant(t) for t in times.tolist()]
+    for base in range(mapped[0] + 1, mapped[-1] + 1):
+        assert clock.own(base) == times[np.searchsorted(mapped, base)]
+
+
+@settings(max_examples=300, deadline=None)
 @given(RATES, WITHIN, st.integers(-(2**61), 2**61 - 4096))
 def test_no_two_tags_are_turned_round_however_far_from_the_reference(rate, at, start):
     mapped = AffineClock(0, rate, at).to_base(np.arange(start, start + 4096))

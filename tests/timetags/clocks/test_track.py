@@ -1,0 +1,100 @@
+"""The track of a delay: its filter on made-up looks, and a whole stream followed through drift and jump."""
+
+import numpy as np
+import pytest
+
+from tests.timetags.clocks.links import Rates, link
+from timetags.block import TagBlock
+from timetags.clocks.track import Follow, Track
+from timetags.merge import merge_channels
+
+PS = 10**12
+
+
+def test_a_jump_is_told_and_followed() -> None:
+    track = Track(0, 5.0)
+    for second in range(10, 100, 10):
+        track.update(second * PS, 2.0 * second, 10.0)
+    track.update(100 * PS, 1500.0, 10.0)
+    assert [p.jumped for p in track.points] == [False] * 9 + [True]
+    assert track.expect(100 * PS) == pytest.approx(1500, abs=1)
+
+
+def test_errors_of_the_track_are_honest() -> None:
+    """Looks with a Gaussian error of 10 ps on a straight line, 20 of them: what is expected 10 s ahead is
+    right on average, and misses by no more than twice the error of a single look."""
+    rng = np.random.default_rng(8)
+    misses = []
+    for _ in range(200):
+        track = Track(0, 5.0)
+        rate = rng.normal(0, 20)
+        for second in range(10, 210, 10):
+            track.update(second * PS, rate * second + rng.normal(0, 10), 10.0)
+        misses.append(track.expect(210 * PS) - rate * 210)
+    assert np.std(misses) < 20
+    assert abs(np.mean(misses)) < 5 * 20 / np.sqrt(200)
+
+
+def test_the_alarm_is_raised_beyond_three_standard_deviations() -> None:
+    """After looks without error nothing but the look's own 10 ps and a second's wander of 2 ps is left:
+    sqrt(104) = 10.2 ps, so 30 ps are none and 33 ps are one (and no jump yet: those begin at 51 ps)."""
+
+    def after(offset_ps: float) -> tuple[bool, bool]:
+        track = Track(0, 0.0, rate_sigma=0.0)
+        point = track.update(PS, offset_ps, 10.0)
+        return point.alarming, point.jumped
+
+    assert [after(x) for x in (30.0, -33.0, 50.0, 52.0)] == [
+        (False, False),
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+
+
+ARM = Rates(hub=2e5, spoke=2e5, pairs=3e4)
+
+
+def merged(random: np.random.Generator, seconds: int, jump_ps: int) -> TagBlock:
+    """A link whose spoke (channel 3, hub channel 8) drifts by 40 ps/s and jumps after half of the time."""
+    hub, spoke = link(random, seconds, ARM, delay_ps=-7_000, skew=40e-12)
+    spoke = np.sort(spoke + jump_ps * (spoke > seconds * PS // 2))
+    times, channels = merge_channels([hub, spoke], [8, 3])
+    inside = (times >= 0) & (times < seconds * PS)
+    return TagBlock(times[inside], channels[inside], 0, seconds * PS)
+
+
+def follow(stream: TagBlock, edges: list[int], every_ps: int = PS // 2) -> Follow:
+    following = Follow([8], [3], {3: 7_000}, look_ps=PS // 4, every_ps=every_ps, error_ps=20.0)
+    for begin, end in zip([0, *edges], [*edges, stream.end_ps], strict=True):
+        following.add(stream.between(begin, end))
+    following.finish()
+    return following
+
+
+def test_a_stream_is_followed_through_drift_and_jump_however_it_is_cut() -> None:
+    stream = merged(np.random.default_rng(3), 6, 600)
+    following = follow(stream, [])
+    points = following.points
+    assert [p.time_ps for p in points] == [k * PS // 2 + PS // 8 for k in range(12)]
+    # 7,500 pairs of 1 ns width fix the cusp to some 10 ps: 6 sigma.
+    for p in points:
+        seconds = p.time_ps / PS
+        assert p.error_ps < 15
+        assert abs(p.offset_ps - 40 * seconds - 600 * (seconds > 3)) < 6 * p.error_ps
+    assert [p.jumped for p in points] == [k == 6 for k in range(12)]
+    assert points[6] in following.alarms
+    assert following.delays_at(6 * PS)[3] == pytest.approx(7_000 - 840, abs=60)
+    assert 8 not in following.delays_at(6 * PS)
+
+    again = follow(stream, sorted(np.random.default_rng(4).integers(0, 6 * PS, 40).tolist()))
+    assert again.points == points
+
+
+def test_looks_without_a_peak_are_counted_and_the_track_stays() -> None:
+    stream = merged(np.random.default_rng(5), 4, 50_000)
+    following = follow(stream, [PS, 2 * PS, 3 * PS])
+    assert following.missed == 4
+    assert len(following.points) == 4
+    with pytest.raises(ValueError, match="cannot be"):
+        follow(stream, [], every_ps=PS // 8)
