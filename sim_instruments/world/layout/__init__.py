@@ -23,6 +23,7 @@ from sim_instruments.world.layout.optics import (
     Fibre,
     Filter,
     Plate,
+    Sensor,
     Shutter,
     Splitter,
     Switch,
@@ -47,6 +48,7 @@ __all__ = [
     "PairSource",
     "Plate",
     "Pulses",
+    "Sensor",
     "Shutter",
     "Splitter",
     "Switch",
@@ -72,3 +74,4 @@ class Layout:
     switches: tuple[Switch, ...] = ()
     analysers: tuple[Analyser, ...] = ()
     measurements: tuple[BellStateMeasurement, ...] = ()
+    sensors: tuple[Sensor, ...] = ()

@@ -21,6 +21,9 @@ class ClassicalChannel:
     direction: Literal["forward", "backward"] = "forward"
     laser: str | None = None
     """The laser that makes it: no light while that is dark. None: it always shines."""
+    laser_power_w: float | None = None
+    """Power of that laser at which the launch power is the one stated; it is proportional to it. None: the
+    launch power is the one stated whenever the laser shines."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Fibre:
     name: str
     length_m: float
     loss_db: float
+    """Of the polarization that passes best; even over the length, for Raman noise."""
     delay_s: float
     polarization_diffusion: float = 0.0
     """D in rad^2/s: mean pair fidelity falls as (1 + 3 exp(-2 D t)) / 4."""
@@ -40,7 +44,8 @@ class Fibre:
     scrambled: bool = False
     """Whether the fibre begins with a random polarization rotation."""
     pdl_db: float = 0.0
-    """Polarization-dependent loss: how much more the worst polarization loses than the best."""
+    """Polarization-dependent loss: how much more the worst polarization loses than the best. Which one that
+    is at the fibre's end is random."""
     pmd_s: float = 0.0
     """Differential group delay: light off the reference wavelength turns by 2 pi DGD c / lambda^2 dlambda
     more."""
@@ -145,7 +150,9 @@ class Splitter:
 
 @dataclass(frozen=True)
 class Switch:
-    """An optical switch, an instrument with a `SwitchPort`. A path enters it at an input, `loop_switch.3`."""
+    """An optical switch, an instrument with a `SwitchPort`. A path enters it at an input, `loop_switch.3`.
+
+    Light that comes round to the same input again circulates in a closed ring, and is lost."""
 
     name: str
     outputs: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -189,3 +196,18 @@ class BellStateMeasurement:
     """Overlap (kappa) of the modes of two photons that meet here from different inputs, 0 to 1."""
     reflectivity: float = 0.5
     extinction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """The noise of the sensor of a power meter or polarimeter, of the same name as the instrument. Without it
+    the sensor reads exactly.
+
+    A polarimeter divides the light evenly over six photodiodes, two behind each of three analysers [assumed].
+    """
+
+    name: str
+    noise_equivalent_power: float = 0.0
+    """Electronic noise of a photodiode, in W/sqrt(Hz)."""
+    bandwidth_hz: float = 10.0
+    """Of a reading, for electronic and for shot noise."""
