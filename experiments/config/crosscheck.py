@@ -1,8 +1,9 @@
 """What the models of a testbed cannot see one by one: that its parts fit together.
 
 Every name resolves, every instrument can do what it is used for and stands where it is used, no
-connector and no address is used twice, light paths are whole, and a simulation is told all that it
-needs. Each problem is yielded with its path in the testbed file; nothing is opened.
+connector and no address is used twice, light paths are whole (`light_checks`), and a simulation is told all
+that it needs (`simulation_checks`). Each problem is yielded with its path in the testbed file; nothing is
+opened.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,24 +11,30 @@ from typing import Any
 
 from drivers.address import Address
 from drivers.capabilities import (
+    ClockMonitor,
+    DelayGenerator,
     Laser,
-    PowerMeter,
     RotationMount,
     SinglePhotonDetector,
+    TemperatureController,
     TimeTagger,
 )
 from drivers.catalog import find
-from experiments.config.inventory import SECTION_WORDS, Inventory
-from experiments.config.lightpaths import wrong_light_paths
+from experiments.config.inventory import Inventory
+from experiments.config.light_checks import wrong_light_paths
+from experiments.config.lightpaths import lights, outputs
 from experiments.config.model import Channel
 from experiments.config.problems import Fault, Path, choices, nearest, show_value
+from experiments.config.simulation_checks import wrong_simulation
 from experiments.config.testbed import (
     SIM,
     Analyser,
     BellStateMeasurement,
+    Emitter,
+    Filter,
     InstrumentEntry,
-    SimulatedDetector,
     Source,
+    Splitter,
 )
 
 _FORMS = {
@@ -38,7 +45,7 @@ _FORMS = {
 }
 
 
-Placed = InstrumentEntry | Source | Analyser | BellStateMeasurement
+Placed = InstrumentEntry | Source | Emitter | Filter | Splitter | Analyser | BellStateMeasurement
 
 
 def wrong_address(entry: InstrumentEntry) -> str | None:
@@ -62,12 +69,13 @@ def wrong_testbed(inventory: Inventory) -> Iterator[Fault]:
     yield from _addresses(inventory)
     yield from _nodes(inventory)
     yield from _safe_order(inventory)
-    yield from _pumps_and_taps(inventory)
-    yield from _analysers(inventory)
+    yield from _clocks(inventory)
+    yield from _lasers_and_heaters(inventory)
+    yield from _wave_plates(inventory)
     yield from _outputs(inventory)
     yield from _detectors(inventory)
     yield from wrong_light_paths(inventory)
-    yield from _simulation(inventory)
+    yield from wrong_simulation(inventory)
 
 
 def _addresses(inventory: Inventory) -> Iterator[Fault]:
@@ -104,6 +112,9 @@ def _nodes(inventory: Inventory) -> Iterator[Fault]:
     sections: dict[str, Mapping[str, Placed]] = {
         "instruments": testbed.instruments,
         "sources": testbed.sources,
+        "emitters": testbed.emitters,
+        "filters": testbed.filters,
+        "splitters": testbed.splitters,
         "analysers": testbed.analysers,
         "bell_state_measurements": testbed.bell_state_measurements,
     }
@@ -126,26 +137,49 @@ def _safe_order(inventory: Inventory) -> Iterator[Fault]:
             yield Fault(("safe_order", number), f"{show_value(name)} stands in the order already")
 
 
-def _pumps_and_taps(inventory: Inventory) -> Iterator[Fault]:
-    for name, source in inventory.testbed.sources.items():
+def _clocks(inventory: Inventory) -> Iterator[Fault]:
+    used: dict[str, str] = {}
+    for name, clock in inventory.testbed.clocks.items():
+        for number, tagger in enumerate(clock.taggers):
+            path: Path = ("clocks", name, "taggers", number)
+            yield from _instrument(inventory, path, tagger, TimeTagger)
+            yield from _once(path, tagger, f"tagger of {name}", used)
+        if clock.monitor is not None:
+            yield from _instrument(inventory, ("clocks", name, "monitor"), clock.monitor, ClockMonitor)
+
+
+def _lasers_and_heaters(inventory: Inventory) -> Iterator[Fault]:
+    testbed = inventory.testbed
+    for name, source in testbed.sources.items():
         yield from _instrument(inventory, ("sources", name, "pump"), source.pump, Laser, source.node)
-    meters: dict[str, str] = {}
-    for name, tap in inventory.testbed.taps.items():
-        yield from _instrument(inventory, ("taps", name, "light"), tap.light, Laser)
-        yield from _instrument(inventory, ("taps", name, "meter"), tap.meter, PowerMeter)
-        yield from _once(("taps", name, "meter"), tap.meter, f"tap {name}", meters)
+    for name, beam in testbed.beams.items():
+        yield from _instrument(inventory, ("beams", name, "laser"), beam.laser, Laser)
+    for name, emitter in testbed.emitters.items():
+        if emitter.laser is not None:
+            yield from _instrument(inventory, ("emitters", name, "laser"), emitter.laser, Laser, emitter.node)
+    used: dict[str, str] = {}
+    for name, filter_ in testbed.filters.items():
+        if filter_.heater is not None:
+            path: Path = ("filters", name, "heater")
+            yield from _instrument(inventory, path, filter_.heater, TemperatureController, filter_.node)
+            yield from _once(path, filter_.heater, f"heater of {name}", used)
 
 
-def _analysers(inventory: Inventory) -> Iterator[Fault]:
+def _wave_plates(inventory: Inventory) -> Iterator[Fault]:
     used: dict[str, str] = {}
     for name, analyser in inventory.testbed.analysers.items():
         for key, mount in (("qwp", analyser.qwp), ("hwp", analyser.hwp)):
             path: Path = ("analysers", name, key)
             yield from _instrument(inventory, path, mount, RotationMount, analyser.node)
             yield from _once(path, mount, f"{key} of {name}", used)
+    for name, plate in inventory.testbed.wave_plates.items():
+        path = ("wave_plates", name, "mount")
+        yield from _instrument(inventory, path, plate.mount, RotationMount)
+        yield from _once(path, plate.mount, f"mount of {name}", used)
 
 
 def _outputs(inventory: Inventory) -> Iterator[Fault]:
+    """Detectors behind analysers and Bell-state measurements, and those at which light paths end."""
     testbed = inventory.testbed
     used: dict[str, str] = {}
     for section, things in (
@@ -158,13 +192,20 @@ def _outputs(inventory: Inventory) -> Iterator[Fault]:
                 if wrong := inventory.wrong_name("detectors", detector):
                     yield Fault(path, wrong)
                     continue
-                yield from _once(path, detector, f"output {port} of {name}", used)
+                use = f"output {port} of {name}"
+                if used.get(detector) != f"output {port[0]}H of {name}":  # the other polarization
+                    yield from _once(path, detector, use, used)
                 if detector in testbed.detectors:
                     tagger = testbed.detectors[detector].tagger.instrument
                     where = testbed.instruments[tagger].node if tagger in testbed.instruments else thing.node
                     if where != thing.node:
                         feeds = f"{show_value(detector)} feeds {tagger} at {where}"
                         yield Fault(path, f"{feeds}, but {name} stands at {thing.node}")
+    for stretch in [*lights(testbed), *outputs(testbed)]:
+        for number, word in enumerate(stretch.words):
+            if word in used:
+                taken = f"{show_value(word)} is used twice; it is the {used[word]} already"
+                yield Fault((*stretch.place, number), taken)
 
 
 def _detectors(inventory: Inventory) -> Iterator[Fault]:
@@ -174,6 +215,8 @@ def _detectors(inventory: Inventory) -> Iterator[Fault]:
         if detector.instrument is not None:
             path: Path = ("detectors", name, "instrument")
             yield from _channel(inventory, path, detector.instrument, SinglePhotonDetector, used)
+        if detector.gate is not None:  # one output may gate several detectors
+            yield from _channel(inventory, ("detectors", name, "gate"), detector.gate, DelayGenerator, {})
 
 
 def _instrument(
@@ -207,68 +250,11 @@ def _channel(
         numbers = driver.inputs
     elif isinstance(driver, SinglePhotonDetector):
         numbers = driver.channels
+    elif isinstance(driver, DelayGenerator):
+        numbers = driver.outputs
     if driver is not None and channel.number not in numbers:
         free = [f"{channel.instrument}.{number}" for number in numbers]
         yield Fault(path, f"{show_value(str(channel))} does not exist; {choices(str(channel), free)}")
     elif channel in used:
         yield Fault(path, f"{show_value(str(channel))} is used twice; {used[channel]} has it already")
     used.setdefault(channel, str(path[1]))
-
-
-def _simulation(inventory: Inventory) -> Iterator[Fault]:
-    testbed = inventory.testbed
-    simulated = any(entry.simulated for entry in testbed.instruments.values())
-    if "simulation" not in inventory.declared:
-        if simulated:
-            yield Fault(
-                ("instruments",),
-                f"there are instruments with the address '{SIM}', but no section simulation; it is needed to "
-                "say what the simulated bench is like",
-                at_key=True,
-            )
-        return
-    taggers = [name for name, driver in inventory.drivers.items() if isinstance(driver, TimeTagger)]
-    for section in ("sources", "fibres", "analysers", "bell_state_measurements", "detectors", "taggers"):
-        things = taggers if section == "taggers" else inventory.declared.get(section)
-        described = inventory.declared.get(f"simulation.{section}")
-        if things is None or described is None:
-            continue  # that section cannot be read, which is reported already
-        word = SECTION_WORDS[section]
-        for name in described:
-            if name not in things and not (section == "taggers" and _may_be_tagger(inventory, name)):
-                yield Fault(
-                    ("simulation", section, name),
-                    f"{show_value(name)} is no {word} of this testbed; {choices(name, things)}",
-                    at_key=True,
-                )
-        for name in things:
-            if simulated and name not in described:
-                missing = f"{word} {show_value(name)} is missing; a simulated bench needs it"
-                yield Fault(("simulation", section), missing, at_key=True)
-    if testbed.simulation is not None:
-        for name, truth in testbed.simulation.detectors.items():
-            yield from _simulated_detector(inventory, name, truth)
-
-
-def _may_be_tagger(inventory: Inventory, name: str) -> bool:
-    """Whether an instrument is declared, but with an error that hides what it is."""
-    return name in inventory.declared.get("instruments", (name,)) and name not in inventory.drivers
-
-
-def _simulated_detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iterator[Fault]:
-    path: Path = ("simulation", "detectors", name)
-    if truth.afterpulsing > 0 and truth.afterpulse_time is None:
-        yield Fault((*path, "afterpulsing"), "afterpulsing without afterpulse_time; it is needed with it")
-    detector = inventory.testbed.detectors.get(name)
-    if detector is None:
-        return
-    for key in ("operating_bias", "switching_current"):
-        given = getattr(truth, key) is not None
-        if detector.instrument is not None and not given:
-            yield Fault(
-                path, f"{name} is a channel of {detector.instrument.instrument}; it needs {key}", at_key=True
-            )
-        if detector.instrument is None and given:
-            yield Fault((*path, key), f"{name} has no instrument that could set a bias; leave {key} out")
-    if truth.operating_bias and truth.switching_current and truth.operating_bias >= truth.switching_current:
-        yield Fault((*path, "operating_bias"), "not below switching_current, where the wire goes blind")

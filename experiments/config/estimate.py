@@ -1,17 +1,16 @@
 """What a run will take: seconds and bytes, from the configuration alone.
 
-On a simulated bench the click rates follow from what the simulation is told (first order, as in
-physics.md 5 "Hand formulas": losses multiply, dead time lowers a rate r to r/(1 + r d), afterpulses add
-their probability). On a real bench they are not known before the light is on, and are None.
+On a simulated bench the click rates follow from what the simulation is told (`click_rates`), with all lasers
+at the power that the plan's bring-up gives them. On a real bench they are not known before the light is on,
+and are None.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.config.click_rates import click_rates
 from experiments.config.experiment import Experiment, Record
-from experiments.config.lightpaths import Stage, stages
 from experiments.config.plan import BringUp
-from experiments.config.testbed import SimulatedDetector, Simulation, Testbed
+from experiments.config.testbed import Testbed
 
 TAG_BYTES = 9
 """An int64 time and a uint8 channel; what compression saves is not counted."""
@@ -49,37 +48,18 @@ def estimate(experiment: Experiment, testbed: Testbed) -> Estimate:
     steps = tuple(StepEstimate(step.kind, step.estimated_s, step.recording_s) for step in experiment.plan)
     if testbed.simulation is None or not testbed.simulated:
         return Estimate(steps, None, None, None)
-    rates = click_rates(experiment, testbed, testbed.simulation)
-    heralds = herald_rate(experiment, testbed, rates)
-    seconds = sum(step.recording_s for step in steps)
-    return Estimate(
-        steps, rates, heralds, _tag_bytes(experiment.record, seconds, sum(rates.values()), heralds)
-    )
-
-
-def click_rates(experiment: Experiment, testbed: Testbed, truth: Simulation) -> dict[str, float]:
-    """Clicks per second of each detector, all lasers at the power that the plan's bring-up gives them."""
     power = {
         name: watts
         for step in experiment.plan
         if isinstance(step, BringUp)
         for name, watts in step.power.items()
     }
-    light = dict.fromkeys(testbed.detectors, 0.0)
-    for name, source in testbed.sources.items():
-        emission = truth.sources[name]
-        scale = power.get(source.pump, 0.0) / emission.pump_power
-        for path, transmission, unpaired in (
-            (source.signal, emission.signal_transmission, emission.unpaired_signal_counts),
-            (source.idler, emission.idler_transmission, emission.unpaired_idler_counts),
-        ):
-            beam = stages(testbed, path)
-            arriving = scale * emission.pair_rate * transmission * _transmission(testbed, truth, beam)
-            ends = _detectors_behind(testbed, beam[-1])
-            for detector in ends:
-                efficiency = truth.detectors[detector].efficiency
-                light[detector] += (arriving * efficiency + scale * unpaired) / len(ends)
-    return {name: _clicks(rate, truth.detectors[name]) for name, rate in light.items()}
+    rates = click_rates(testbed, testbed.simulation, power)
+    heralds = herald_rate(experiment, testbed, rates)
+    seconds = sum(step.recording_s for step in steps)
+    return Estimate(
+        steps, rates, heralds, _tag_bytes(experiment.record, seconds, sum(rates.values()), heralds)
+    )
 
 
 def herald_rate(experiment: Experiment, testbed: Testbed, rates: dict[str, float]) -> float:
@@ -100,33 +80,6 @@ def _tag_bytes(record: Record, seconds: float, clicks_hz: float, heralds_hz: flo
     if record.tags == "heralds":
         tags += heralds_hz * seconds * (2 + 2 * record.around * clicks_hz)
     return TAG_BYTES * tags
-
-
-def _transmission(testbed: Testbed, truth: Simulation, beam: Sequence[Stage]) -> float:
-    total = 1.0
-    for stage in beam:
-        match stage.kind:
-            case "fibre":
-                fibre = truth.fibres[stage.name]
-                loss_db = fibre.attenuation * testbed.fibres[stage.name].length / 1e3 + fibre.insertion_loss
-                total *= 10 ** (-loss_db / 10)
-            case "analyser":
-                total *= truth.analysers[stage.name].transmission
-            case "bell_state_measurement":
-                total *= truth.bell_state_measurements[stage.name].transmission
-            case "polarization_controller":
-                pass  # its loss is part of a fibre's insertion loss
-    return total
-
-
-def _detectors_behind(testbed: Testbed, end: Stage) -> list[str]:
-    sections = testbed.analysers if end.kind == "analyser" else testbed.bell_state_measurements
-    return [detector for _, detector in sections[end.name].outputs]
-
-
-def _clicks(light_hz: float, detector: SimulatedDetector) -> float:
-    rate = light_hz + detector.dark_counts
-    return rate / (1 + rate * detector.dead_time) * (1 + detector.afterpulsing)
 
 
 def show_duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, Strict, field_serializer, model_vali
 
 from drivers.units import Seconds
 from experiments.config.inventory import Inventory
-from experiments.config.lightpaths import BSM_INPUTS, source_into
+from experiments.config.lightpaths import BSM_INPUTS, ends, source_into
 from experiments.config.model import Name, NotNegative, Number, Part, Positive, Text
 from experiments.config.plan import PlanStep
 from experiments.config.problems import Fault, show_value
@@ -43,9 +43,12 @@ class SwappingSettings(Part):
             return  # a source with an error of its own; where its light goes is not known
         hub = self.bell_state_measurement
         if bsm := testbed.bell_state_measurements.get(hub):
-            ends = bsm.outputs
-            if apart := _taggers_apart(testbed, (ends.cH, ends.cV, ends.dH, ends.dV)):
+            behind = bsm.outputs
+            if apart := _taggers_apart(testbed, (behind.cH, behind.cV, behind.dH, behind.dV)):
                 yield Fault(("bell_state_measurement",), f"the detectors of {hub} {apart}")
+            if behind.cH == behind.cV or behind.dH == behind.dV:
+                no_pbs = f"{hub} does not tell H from V, so it cannot tell Bell states apart"
+                yield Fault(("bell_state_measurement",), no_pbs)
         inputs = {f"{self.bell_state_measurement}.{port}" for port in BSM_INPUTS}
         for number, spoke in enumerate(self.spokes):
             if spoke not in testbed.analysers:
@@ -56,7 +59,7 @@ class SwappingSettings(Part):
             source = source_into(testbed, "signal", spoke)
             if source is None:
                 yield Fault(("spokes", number), f"no source sends its signal to {show_value(spoke)}")
-            elif testbed.sources[source].idler[-1] not in inputs:
+            elif not inputs & ends(testbed, testbed.sources[source].idler):
                 yield Fault(
                     ("spokes", number), f"the source of {show_value(spoke)} does not send its idler to {hub}"
                 )

@@ -7,7 +7,7 @@ they return is free of errors. What cannot be read at all hides what depends on 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,36 +16,22 @@ from drivers.catalog import find, models
 from drivers.errors import InstrumentError
 from experiments.config.crosscheck import wrong_address, wrong_testbed
 from experiments.config.experiment import Experiment, SwappingSettings
-from experiments.config.inventory import SECTION_WORDS, Inventory, construct, nowhere
+from experiments.config.inventory import Inventory, construct, nowhere
 from experiments.config.loader import Document, read_document
 from experiments.config.plan import STEPS, PlanStep
 from experiments.config.problems import ConfigError, Path, Problem, choices, nearest, show_value
-from experiments.config.testbed import (
-    Analyser,
-    BellStateMeasurement,
-    Detector,
-    Fibre,
-    InstrumentEntry,
-    Node,
-    Simulation,
-    Source,
-    Tap,
-    Testbed,
-)
+from experiments.config.simulation import Simulation
+from experiments.config.testbed import Testbed
 from experiments.config.validate import validate
 
 M = TypeVar("M", bound=BaseModel)
 
 _ITEMS: dict[str, type[BaseModel]] = {
-    "nodes": Node,
-    "instruments": InstrumentEntry,
-    "fibres": Fibre,
-    "sources": Source,
-    "analysers": Analyser,
-    "bell_state_measurements": BellStateMeasurement,
-    "detectors": Detector,
-    "taps": Tap,
+    name: get_args(field.annotation)[1]
+    for name, field in Testbed.model_fields.items()
+    if get_origin(field.annotation) is dict
 }
+"""The model of one thing in each section of a testbed."""
 
 
 @dataclass(frozen=True)
@@ -283,5 +269,7 @@ def _declared(data: Mapping[str, object]) -> dict[str, list[str]]:
         truth = data["simulation"]
         sections["simulation"] = truth
         if isinstance(truth, dict):
-            sections |= {f"simulation.{section}": truth.get(section, {}) for section in SECTION_WORDS}
+            sections |= {
+                f"simulation.{section}": truth.get(section, {}) for section in Simulation.model_fields
+            }
     return {section: list(items) for section, items in sections.items() if isinstance(items, dict)}

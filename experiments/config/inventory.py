@@ -17,15 +17,24 @@ from experiments.config.testbed import InstrumentEntry, Testbed
 SECTION_WORDS = {
     "nodes": "node",
     "instruments": "instrument",
+    "clocks": "clock",
     "fibres": "fibre",
     "sources": "source",
+    "beams": "beam",
+    "emitters": "emitter",
+    "wave_plates": "wave plate",
+    "filters": "filter",
+    "splitters": "splitter",
+    "switches": "switch",
     "analysers": "analyser",
     "bell_state_measurements": "Bell-state measurement",
     "detectors": "detector",
     "taggers": "tagger",
-    "taps": "tap",
+    "controllers": "polarization controller",
+    "shutters": "shutter",
+    "delay_lines": "delay line",
 }
-"""The sections of a testbed, and what one thing in each is called."""
+"""The sections of a testbed and of its simulation, and what one thing in each is called."""
 
 
 def construct(name: str, entry: InstrumentEntry, address: Address | None = None) -> Instrument:

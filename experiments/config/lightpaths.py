@@ -1,154 +1,194 @@
-"""Light paths: from a source, through what stands in the beam, to an analyser or a Bell-state measurement.
+"""Light paths: from where light is born, through what stands in the beam, to where it ends.
 
 The testbed file gives a path as a list of names in beam order; here it becomes a list of stages of known
-kinds. A path is well formed when each stage stands where the light is, when nothing stands in two paths,
-and when it ends at an analyser or at one input of a Bell-state measurement.
+kinds. A path that divides, at a splitter or a switch, goes on in the paths behind its outputs, so that light
+has one *route* or many. What is wrong with paths is said by `experiments.config.light_checks`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from drivers.capabilities import PolarizationController
-from experiments.config.inventory import Inventory
-from experiments.config.problems import Fault, Path, choices, nearest, show_value
+from drivers.capabilities import (
+    Attenuator,
+    DelayLine,
+    Instrument,
+    OpticalSwitch,
+    Polarimeter,
+    PolarizationController,
+    PowerMeter,
+    Shutter,
+)
+from drivers.catalog import find
+from experiments.config.problems import Path
 from experiments.config.testbed import Testbed
 
-StageKind = Literal["fibre", "polarization_controller", "analyser", "bell_state_measurement"]
-PATH_SECTIONS = ("instruments", "fibres", "analysers", "bell_state_measurements")
+StageKind = Literal[
+    "fibre",
+    "wave_plate",
+    "filter",
+    "polarization_controller",
+    "attenuator",
+    "shutter",
+    "delay_line",
+    "splitter",
+    "switch",
+    "detector",
+    "analyser",
+    "bell_state_measurement",
+    "power_meter",
+    "polarimeter",
+]
+SECTIONS: Mapping[str, StageKind] = {
+    "fibres": "fibre",
+    "wave_plates": "wave_plate",
+    "filters": "filter",
+    "splitters": "splitter",
+    "detectors": "detector",
+    "analysers": "analyser",
+    "bell_state_measurements": "bell_state_measurement",
+}
+"""The sections of a testbed whose things stand in light paths by their own names."""
+CAPABILITIES: Mapping[type, StageKind] = {
+    PolarizationController: "polarization_controller",
+    Attenuator: "attenuator",
+    Shutter: "shutter",
+    DelayLine: "delay_line",
+    OpticalSwitch: "switch",
+    PowerMeter: "power_meter",
+    Polarimeter: "polarimeter",
+}
+"""What an instrument must be able to do to stand in a light path, and as what it stands there."""
+ENDS = ("detector", "analyser", "bell_state_measurement", "power_meter", "polarimeter")
+BRANCHINGS = ("splitter", "switch")
 BSM_INPUTS = ("a", "b")
-PHOTONS: tuple[Literal["signal", "idler"], ...] = ("signal", "idler")
+Photon = Literal["signal", "idler"]
+PHOTONS: tuple[Photon, ...] = ("signal", "idler")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing in a beam. `input` is the input of a Bell-state measurement, else empty."""
+    """One thing in a beam. `input` is that of a Bell-state measurement or of a switch, `output` the one by
+    which a route leaves a switch or a splitter; else they are empty."""
 
     kind: StageKind
     name: str
     input: str = ""
+    output: str = ""
 
     @property
     def is_end(self) -> bool:
-        return self.kind in ("analyser", "bell_state_measurement")
+        return self.kind in ENDS
+
+    @property
+    def is_branching(self) -> bool:
+        return self.kind in BRANCHINGS
 
 
-def stages(testbed: Testbed, path: Sequence[str]) -> tuple[Stage, ...]:
-    """The stages of a light path of a testbed without errors."""
-    return tuple(_stage(testbed, word) for word in path)
+@dataclass(frozen=True)
+class Stretch:
+    """A light path as it stands in the file: from a light, or from an output, to an end or a branching."""
+
+    place: Path
+    """Where it stands in the testbed file."""
+    title: str
+    """Like `the idler of alice_source`."""
+    words: tuple[str, ...]
 
 
-def _stage(testbed: Testbed, word: str) -> Stage:
-    name, _, port = word.partition(".")
-    if name in testbed.bell_state_measurements:
-        return Stage("bell_state_measurement", name, port)
-    if word in testbed.analysers:
-        return Stage("analyser", word)
-    return Stage("fibre" if word in testbed.fibres else "polarization_controller", word)
-
-
-def source_into(testbed: Testbed, photon: Literal["signal", "idler"], end: str) -> str | None:
-    """The source whose signal or idler ends at an analyser (`alice_analyser`) or input (`hub_bsm.a`)."""
-    return next((name for name, s in testbed.sources.items() if getattr(s, photon)[-1] == end), None)
-
-
-def wrong_light_paths(inventory: Inventory) -> Iterator[Fault]:
-    """What is wrong with the light paths of a testbed, each with its path in the testbed file."""
-    if any(section not in inventory.declared for section in PATH_SECTIONS):
-        return  # a section that cannot be read might have named anything
-    yield from _ambiguous_names(inventory)
-    used: dict[str, str] = {}
-    for name, source in inventory.testbed.sources.items():
+def lights(testbed: Testbed) -> Iterator[Stretch]:
+    """The light paths that begin where light is born: of photons first, then of beams."""
+    for name, source in testbed.sources.items():
         for photon in PHOTONS:
-            words: tuple[str, ...] = getattr(source, photon)
-            for number, word in enumerate(words):
-                if word in used:
-                    again = f"{show_value(word)} stands in {used[word]} already"
-                    yield Fault(("sources", name, photon, number), again)
-                used[word] = f"the {photon} of {name}"
-            yield from _wrong_path(inventory, ("sources", name, photon), words, source.node)
+            yield Stretch(("sources", name, photon), f"the {photon} of {name}", getattr(source, photon))
+    for name, emitter in testbed.emitters.items():
+        yield Stretch(("emitters", name, "path"), f"the light of {name}", emitter.path)
+    for name, beam in testbed.beams.items():
+        yield Stretch(("beams", name, "path"), f"the beam {name}", beam.path)
 
 
-def _ambiguous_names(inventory: Inventory) -> Iterator[Fault]:
-    """Light paths name things of several sections, so no two of those may share a name."""
-    taken: dict[str, str] = {}
-    for section in PATH_SECTIONS:
-        for name in inventory.declared[section]:
-            if name in taken:
-                other = f"{taken[name]}.{name}"
-                yield Fault(
-                    (section, name), f"{show_value(name)} is the name of {other} already", at_key=True
-                )
-            taken.setdefault(name, section)
+def outputs(testbed: Testbed) -> Iterator[Stretch]:
+    """The light paths behind the outputs of splitters and switches."""
+    for name in testbed.splitters:
+        yield from outputs_of(testbed, Stage("splitter", name)).values()
+    for name in testbed.switches:
+        yield from outputs_of(testbed, Stage("switch", name)).values()
 
 
-def _wrong_path(inventory: Inventory, path: Path, words: Sequence[str], node: str) -> Iterator[Fault]:
-    """What is wrong along one light path that begins at a node."""
-    here: str | None = node
-    for number, word in enumerate(words):
-        at: Path = (*path, number)
-        if wrong := _wrong_stage(inventory, word):
-            yield Fault(at, wrong)
-        if wrong or not _declared_well(inventory, word):
-            here = None  # where the light is now nobody knows; do not guess further
-            continue
-        stage = _stage(inventory.testbed, word)
-        start, end = _nodes(inventory.testbed, stage)
-        if here is not None and start != here:
-            yield Fault(at, f"{show_value(word)} begins at {start}, the light is at {here} there")
-        here = end
-        last = number == len(words) - 1
-        if last and not stage.is_end:
-            ends = [*inventory.declared["analysers"], *_inputs(inventory)]
-            yield Fault(at, f"the light ends at {show_value(word)}; allowed at the end: {', '.join(ends)}")
-        if stage.is_end and not last:
-            yield Fault(at, f"{show_value(word)} ends a light path; nothing can stand behind it")
+def outputs_of(testbed: Testbed, stage: Stage) -> Mapping[str, Stretch]:
+    """The light paths behind a splitter or switch by the names of its outputs; of other things none."""
+    if stage.kind == "splitter" and stage.name in testbed.splitters:
+        splitter = testbed.splitters[stage.name]
+        return {
+            way: Stretch(("splitters", stage.name, way), f"what {stage.name} {verb}", getattr(splitter, way))
+            for way, verb in (("transmitted", "transmits"), ("reflected", "reflects"))
+        }
+    if stage.kind == "switch" and stage.name in testbed.switches:
+        return {
+            str(number): Stretch(
+                ("switches", stage.name, "outputs", str(number)), f"output {number} of {stage.name}", words
+            )
+            for number, words in testbed.switches[stage.name].outputs.items()
+        }
+    return {}
 
 
-def _inputs(inventory: Inventory) -> list[str]:
-    return [f"{name}.{port}" for name in inventory.declared["bell_state_measurements"] for port in BSM_INPUTS]
+def kind_of(driver: type[Instrument]) -> StageKind | None:
+    """As what an instrument stands in a light path; None when light does not pass it."""
+    return next((kind for capability, kind in CAPABILITIES.items() if issubclass(driver, capability)), None)
 
 
-def _wrong_stage(inventory: Inventory, word: str) -> str | None:
-    """What is wrong with a word in a light path, whatever is around it."""
-    declared = inventory.declared
-    inputs = _inputs(inventory)
-    if word in inputs or word in declared["fibres"] or word in declared["analysers"]:
-        return None
-    if word.partition(".")[0] in declared["bell_state_measurements"]:
-        return f"{show_value(word)} is no input of a Bell-state measurement; {choices(word, inputs)}"
-    if word in declared["instruments"]:
-        return inventory.wrong_instrument(word, PolarizationController)
-    controllers = [n for n, d in inventory.drivers.items() if isinstance(d, PolarizationController)]
-    allowed = [*declared["fibres"], *controllers, *declared["analysers"], *inputs]
-    near = nearest(word, allowed)
-    what = "a fibre, a polarization controller, an analyser or an input of a Bell-state measurement"
-    return f"{show_value(word)} is nothing that light passes; allowed: {what}" + (
-        f"; did you mean '{near}'?" if near else ""
+def _kind_of_model(model: str) -> StageKind | None:
+    try:
+        return kind_of(find(model))
+    except (ValueError, ImportError, AttributeError):
+        return None  # a model without a driver is an error of its own
+
+
+def stage(testbed: Testbed, word: str) -> Stage | None:
+    """What a word in a light path stands for; None when that is nothing that light meets."""
+    name, _, port = word.partition(".")
+    for section, kind in SECTIONS.items():
+        if name in getattr(testbed, section):
+            return Stage(kind, name, port)
+    entry = testbed.instruments.get(name)
+    found = _kind_of_model(entry.model) if entry else None
+    return Stage(found, name, port) if found else None
+
+
+def stages(testbed: Testbed, words: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of a light path of a testbed without errors."""
+    return tuple(found for word in words if (found := stage(testbed, word)))
+
+
+def routes(testbed: Testbed, words: Sequence[str]) -> Iterator[tuple[Stage, ...]]:
+    """Every route that light can take along a path, whatever switches are set to; one that ends in the dark
+    ends with no end. Light that comes round to where it was is not followed further."""
+    yield from _routes(testbed, words, ())
+
+
+def _routes(testbed: Testbed, words: Sequence[str], behind: tuple[Stage, ...]) -> Iterator[tuple[Stage, ...]]:
+    passed = list(behind)
+    for here in stages(testbed, words):
+        if here.is_branching:
+            if any((here.name, here.input) == (s.name, s.input) for s in passed):
+                return
+            for output, stretch in outputs_of(testbed, here).items():
+                taken = replace(here, output=output)
+                yield from _routes(testbed, stretch.words, (*passed, taken))
+            return
+        passed.append(here)
+    yield tuple(passed)
+
+
+def ends(testbed: Testbed, words: Sequence[str]) -> set[str]:
+    """Where light along a path can end, in the words of the file: `alice_analyser`, `hub_bsm.a`."""
+    last = (route[-1] for route in routes(testbed, words) if route)
+    return {f"{end.name}.{end.input}" if end.input else end.name for end in last if end.is_end}
+
+
+def source_into(testbed: Testbed, photon: Photon, end: str) -> str | None:
+    """The source whose signal or idler can end at an analyser (`alice_analyser`) or input (`hub_bsm.a`)."""
+    return next(
+        (name for name, s in testbed.sources.items() if end in ends(testbed, getattr(s, photon))), None
     )
-
-
-def _declared_well(inventory: Inventory, word: str) -> bool:
-    """Whether the thing named is free of errors itself, so that it can be looked at."""
-    testbed = inventory.testbed
-    name = word.partition(".")[0]
-    return (
-        word in testbed.fibres
-        or word in testbed.analysers
-        or name in testbed.bell_state_measurements
-        or (word in testbed.instruments and word in inventory.drivers)
-    )
-
-
-def _nodes(testbed: Testbed, stage: Stage) -> tuple[str, str]:
-    """Where light goes into a stage and where it comes out."""
-    match stage.kind:
-        case "fibre":
-            return testbed.fibres[stage.name].from_node, testbed.fibres[stage.name].to_node
-        case "analyser":
-            node = testbed.analysers[stage.name].node
-        case "bell_state_measurement":
-            node = testbed.bell_state_measurements[stage.name].node
-        case _:
-            node = testbed.instruments[stage.name].node
-    return node, node

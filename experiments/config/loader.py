@@ -4,7 +4,8 @@ Guarantees:
 
 * Scalars mean what YAML 1.2's core schema says: `1e-9`, `1.0e9` and `1E6` are numbers, `on`, `yes` and
   `12:30` are strings, `010` is ten. (PyYAML alone follows YAML 1.1, where they are not.)
-* The data are dicts with string keys, lists, strings, numbers, booleans and None, and nothing else.
+* The data are dicts with string keys, lists, strings, numbers, booleans and None, and nothing else. A key
+  that is a whole number, such as the output of a switch, is taken as its text.
   Anchors, aliases and merge keys (`<<`) are resolved; a value keeps the place where it is written,
   so an alias has the place of its anchor.
 * Whatever bytes come in, the outcome is a `Document` or a `ConfigError`. Repeated keys, unknown tags and
@@ -27,6 +28,7 @@ MAX_DEPTH = 50
 
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_KEY_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
@@ -153,6 +155,10 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str, place: tuple[int, in
     return "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
 
 
+def _is_key(node: yaml.ScalarNode) -> bool:
+    return node.tag == _TAG + "str" or (node.tag == _TAG + "int" and bool(_KEY_NUMBER.fullmatch(node.value)))
+
+
 class _TooLargeError(Exception):
     """The document, aliases followed, is larger or deeper than anybody would write by hand."""
 
@@ -223,7 +229,7 @@ class _Walk:
             if key_node.tag == _TAG + "merge":
                 for name, pair in self._merged(value_node, path):
                     merged.setdefault(name, pair)
-            elif not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
+            elif not isinstance(key_node, yaml.ScalarNode) or not _is_key(key_node):
                 found = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
                 self._problem(key_node, path, f"key {found or 'that is empty'}; a key must be a word")
             elif key_node.value in own:

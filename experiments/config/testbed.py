@@ -1,37 +1,33 @@
-"""The testbed file: what stands where, how light goes through it, and what only a simulation knows.
+"""The testbed file: what stands there and how light goes through it.
 
 The models say which keys there are and of which kind; whether names resolve, capabilities fit and
-channels are free is checked by `experiments.config.crosscheck` once the whole file is read. Values are in
-SI units, `1.0` standing for a fraction of 100 %. The sections of a testbed are mappings from the names of
-things to the things; the names of one section are used in the others.
+channels are free is checked by `experiments.config.crosscheck` and `light_checks` once the whole file is
+read. Values are in SI units, `1.0` standing for a fraction of 100 %. The sections of a testbed are mappings
+from the names of things to the things; the names of one section are used in the others. What only a
+simulated bench needs to know of them stands apart, in `simulation` (`experiments.config.simulation`).
+
+A **light path** names what light passes, in beam order: fibres, wave plates, filters, and the instruments
+that stand in beams (polarization controllers, attenuators, shutters, delay lines). At a splitter, or at an
+input of a switch (`loop_switch.3`), it divides; each of their outputs has a path of its own. It ends at a
+detector, an analyser, an input of a Bell-state measurement (`hub_bsm.a`), a power meter or a polarimeter. A
+path without anything ends in the dark.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny
 
 from drivers.capabilities import Settings
-from drivers.units import (
-    Amperes,
-    Decibel,
-    DecibelPerKilometre,
-    Fraction,
-    Hertz,
-    Kelvin,
-    Metres,
-    PolarizationDiffusion,
-    Seconds,
-    Watts,
-    format_si,
-)
-from experiments.config.model import Channel, Name, NotNegative, Number, Part, Positive, Text
+from drivers.units import Fraction, Hertz, Metres
+from experiments.config.model import Channel, Name, NotNegative, Part, Positive, Text
+from experiments.config.polarization import Polarization
+from experiments.config.simulation import Simulation
 
 SIM = "sim"
 """The address of an instrument that the simulated bench provides."""
 
-
-LONGEST_TAU_S = 4e-9
-"""Twelve of these are within the 50 ns by which the light field holds clicks back."""
+LightPath = tuple[str, ...]
+OutputNumber = Annotated[int, Field(ge=1, le=9999)]
 
 
 class Node(Part):
@@ -54,7 +50,7 @@ class InstrumentEntry(Part):
 
 
 class Fibre(Part):
-    """A fibre between two nodes."""
+    """A fibre between two nodes; light goes from `from` to `to`."""
 
     from_node: Annotated[Name, Field(alias="from")]
     to_node: Annotated[Name, Field(alias="to")]
@@ -62,16 +58,75 @@ class Fibre(Part):
 
 
 class Source(Part):
-    """A source of photon pairs, the laser that pumps it, and what each photon passes in beam order.
-
-    A light path names fibres and polarization controllers, and ends at an analyser (`alice_analyser`) or
-    at an input of a Bell-state measurement (`hub_bsm.a`).
-    """
+    """A source of photon pairs, the laser that pumps it, and the light path of each photon."""
 
     node: Name
     pump: Name
-    signal: Annotated[tuple[str, ...], Field(min_length=1)]
-    idler: Annotated[tuple[str, ...], Field(min_length=1)]
+    signal: LightPath
+    idler: LightPath
+    signal_wavelength: Annotated[Metres, Positive]
+    idler_wavelength: Annotated[Metres, Positive]
+    repetition_rate: Annotated[Hertz, Positive] | None = None
+    """Of the pump's pulses; without it the source is continuous."""
+
+
+class Beam(Part):
+    """Laser light with a light path of its own, from where its laser stands: the tap of a power meter, a
+    probe for the polarization of a fibre, or, attenuated, weak coherent light. It may share what it passes
+    with photons and with other beams."""
+
+    laser: Name
+    wavelength: Annotated[Metres, Positive]
+    path: LightPath
+    fraction: Fraction = 1.0
+    """Of the laser's power."""
+    polarization: Polarization = Polarization("H")
+    repetition_rate: Annotated[Hertz, Positive] | None = None
+    """Of its pulses; without it the light is continuous."""
+
+
+class Emitter(Part):
+    """A single-photon emitter; with `repetition_rate` it is excited by pulses."""
+
+    node: Name
+    wavelength: Annotated[Metres, Positive]
+    path: LightPath
+    laser: Name | None = None
+    """The laser that excites it."""
+    polarization: Polarization = Polarization("H")
+    repetition_rate: Annotated[Hertz, Positive] | None = None
+
+
+class WavePlate(Part):
+    """A wave plate in a rotation mount of its own; it stands where the mount does."""
+
+    mount: Name
+    kind: Literal["half", "quarter"]
+
+
+class Filter(Part):
+    """An etalon or another filter. `heater` names what sets its temperature."""
+
+    node: Name
+    heater: Name | None = None
+
+
+class Splitter(Part):
+    """A beam splitter with one input used, and the light paths behind its outputs.
+
+    A `polarizing` one transmits H and reflects V.
+    """
+
+    node: Name
+    kind: Literal["plain", "polarizing"]
+    transmitted: LightPath = ()
+    reflected: LightPath = ()
+
+
+class Switch(Part):
+    """The light paths behind the outputs of an optical switch, the instrument of the same name."""
+
+    outputs: dict[OutputNumber, LightPath]
 
 
 class AnalyserOutputs(Part):
@@ -91,7 +146,11 @@ class Analyser(Part):
 
 
 class BellStateMeasurementOutputs(Part):
-    """The detectors at the outputs c and d of the beam splitter, behind a polarizing beam splitter each."""
+    """The detectors at the outputs c and d of the beam splitter, behind a polarizing beam splitter each.
+
+    For a plain Hong-Ou-Mandel measurement, without polarizing beam splitters, an output's detector is
+    named for H and for V.
+    """
 
     cH: Name  # noqa: N815 - the letters that the field writes
     cV: Name  # noqa: N815
@@ -115,123 +174,16 @@ class Detector(Part):
 
     tagger: Channel
     instrument: Channel | None = None
+    gate: Channel | None = None
+    """The output of a delay generator outside whose pulses it sees nothing."""
 
 
-class Tap(Part):
-    """A power meter that sees a fraction of a laser's light."""
+class Clock(Part):
+    """A clock that time taggers share, so that their times run alike. A tagger of none has its own."""
 
-    light: Name
-    meter: Name
-    fraction: Fraction
-
-
-def _overlapping(tau: float) -> float:
-    """Photons that overlap must never be further apart than the light field looks ahead."""
-    if tau > LONGEST_TAU_S:
-        raise ValueError(
-            f"{format_si(tau, 's')} is longer than the light field looks ahead; allowed: up to "
-            f"{format_si(LONGEST_TAU_S, 's')}"
-        )
-    return tau
-
-
-class Biphoton(Part):
-    """The amplitude of the time between signal and idler, x = t_signal - t_idler (physics.md 1, kind 1).
-
-    The probability falls as exp(-x / tau_signal) for x > 0 and as exp(x / tau_idler) for x < 0.
-    """
-
-    shape: Literal["two_sided_exponential"]
-    tau_signal: Annotated[Seconds, Positive, AfterValidator(_overlapping)]
-    tau_idler: Annotated[Seconds, Positive, AfterValidator(_overlapping)]
-
-
-class SimulatedSource(Part):
-    """What a simulated source emits at `pump_power`; pairs and unpaired counts are proportional to it.
-
-    `unpaired_signal_counts` and `unpaired_idler_counts` are counts per second of light without a partner,
-    summed over the detectors at the end of that light path, losses included.
-    """
-
-    pair_rate: Annotated[Hertz, NotNegative]
-    pump_power: Annotated[Watts, Positive]
-    pump_wavelength: Annotated[Metres, Positive]
-    fidelity: Annotated[Fraction, Field(ge=0.25)]
-    """Of the Werner state around Phi+; 1/4 is the fully mixed state."""
-    biphoton: Biphoton
-    signal_transmission: Fraction
-    idler_transmission: Fraction
-    unpaired_signal_counts: Annotated[Hertz, NotNegative] = 0.0
-    unpaired_idler_counts: Annotated[Hertz, NotNegative] = 0.0
-
-
-class SimulatedFibre(Part):
-    """Loss, delay and drift of a simulated fibre.
-
-    The drift of the polarization is a diffusion; the delay follows a temperature that swings by
-    `temperature_swing` (peak) over a day.
-    """
-
-    attenuation: Annotated[DecibelPerKilometre, NotNegative]
-    insertion_loss: Annotated[Decibel, NotNegative] = 0.0
-    delay: Annotated[Seconds, NotNegative]
-    polarization_diffusion: Annotated[PolarizationDiffusion, NotNegative] = 0.0
-    delay_per_kelvin: Annotated[Seconds, NotNegative] = 0.0
-    temperature_swing: Annotated[Kelvin, NotNegative] = 0.0
-
-
-class SimulatedAnalyser(Part):
-    transmission: Fraction
-
-
-class SimulatedBellStateMeasurement(Part):
-    """`idler_overlap` is the overlap of the modes of two photons that meet, 1 for identical ones."""
-
-    transmission: Fraction
-    idler_overlap: Fraction
-
-
-class SimulatedDetector(Part):
-    """A simulated detector. `jitter` is the standard deviation of a Gaussian.
-
-    `afterpulsing` is the probability that a click is followed by a false one, after the dead time and an
-    exponential time of mean `afterpulse_time`. A channel of a detector unit has its `efficiency` at
-    `operating_bias`, and goes normal (blind until its bias is lowered) above `switching_current`.
-    """
-
-    efficiency: Fraction
-    dark_counts: Annotated[Hertz, NotNegative]
-    jitter: Annotated[Seconds, NotNegative]
-    dead_time: Annotated[Seconds, NotNegative]
-    afterpulsing: Fraction = 0.0
-    afterpulse_time: Annotated[Seconds, Positive] | None = None
-    operating_bias: Annotated[Amperes, Positive] | None = None
-    switching_current: Annotated[Amperes, Positive] | None = None
-
-
-class SimulatedTagger(Part):
-    """A simulated tagger's clock and noise.
-
-    `start_latency` bounds the unknown time between the command to record and the tagger's time zero,
-    `frequency_error` is the relative error of its clock, `noise_counts` the clicks per second of an input
-    that sees nothing, `resolution` the width of its time bins in whole picoseconds.
-    """
-
-    start_latency: Annotated[Seconds, NotNegative]
-    frequency_error: Annotated[Number, Field(gt=-1e-3, lt=1e-3)]
-    noise_counts: Annotated[Hertz, NotNegative] = 0.0
-    resolution: Annotated[Seconds, Field(ge=1e-12)] = 1e-12
-
-
-class Simulation(Part):
-    """What only a simulation needs to know: the hidden truth about the things named above."""
-
-    sources: dict[Name, SimulatedSource] = Field(default_factory=dict)
-    fibres: dict[Name, SimulatedFibre] = Field(default_factory=dict)
-    analysers: dict[Name, SimulatedAnalyser] = Field(default_factory=dict)
-    bell_state_measurements: dict[Name, SimulatedBellStateMeasurement] = Field(default_factory=dict)
-    detectors: dict[Name, SimulatedDetector] = Field(default_factory=dict)
-    taggers: dict[Name, SimulatedTagger] = Field(default_factory=dict)
+    taggers: Annotated[tuple[Name, ...], Field(min_length=1)]
+    monitor: Name | None = None
+    """The instrument that says whether it follows its reference."""
 
 
 class Testbed(Part):
@@ -245,12 +197,18 @@ class Testbed(Part):
     instruments: dict[Name, InstrumentEntry]
     safe_order: tuple[Name, ...] = ()
     """Instruments to make safe first, in this order; the others follow."""
+    clocks: dict[Name, Clock] = Field(default_factory=dict)
     fibres: dict[Name, Fibre] = Field(default_factory=dict)
     sources: dict[Name, Source] = Field(default_factory=dict)
+    beams: dict[Name, Beam] = Field(default_factory=dict)
+    emitters: dict[Name, Emitter] = Field(default_factory=dict)
+    wave_plates: dict[Name, WavePlate] = Field(default_factory=dict)
+    filters: dict[Name, Filter] = Field(default_factory=dict)
+    splitters: dict[Name, Splitter] = Field(default_factory=dict)
+    switches: dict[Name, Switch] = Field(default_factory=dict)
     analysers: dict[Name, Analyser] = Field(default_factory=dict)
     bell_state_measurements: dict[Name, BellStateMeasurement] = Field(default_factory=dict)
     detectors: dict[Name, Detector] = Field(default_factory=dict)
-    taps: dict[Name, Tap] = Field(default_factory=dict)
     simulation: Simulation | None = None
 
     @property

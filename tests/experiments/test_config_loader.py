@@ -103,7 +103,9 @@ def test_merge_keys_give_way_to_own_keys_and_the_first_merged_wins() -> None:
     [
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3:1: a: key 'a' is repeated; it stands in line 1 already"),
         ("a:\n  b: {c: 1, c: 2}\n", "f.yaml:2:13: a.b.c: key 'c' is repeated; it stands in line 2 already"),
-        ("1: x\n", "f.yaml:1:1: key 1; a key must be a word"),
+        ("1.5: x\n", "f.yaml:1:1: key 1.5; a key must be a word"),
+        ("a:\n  01: x\n", "f.yaml:2:3: a: key 01; a key must be a word"),
+        ("1: x\n'1': y\n", "f.yaml:2:1: 1: key '1' is repeated; it stands in line 1 already"),
         ("a:\n  true: x\n", "f.yaml:2:3: a: key true; a key must be a word"),
         ("? [a]\n: x\n", "f.yaml:1:3: key a list or mapping; a key must be a word"),
         (
