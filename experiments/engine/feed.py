@@ -5,8 +5,6 @@ tagger's inputs to the run's channels, counts singles and lost tags, and shows e
 that are set on the tagger's own time (captures before the delays are known, raw recording).
 """
 
-import asyncio
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +12,6 @@ from drivers.capabilities import TimeTagger
 from drivers.errors import ProtocolError
 from experiments.engine.gates import Gate
 from timetags.block import TagBlock
-
-WAITING_BLOCKS = 2
-"""How many blocks may wait for the merge; more hold the tagger's stream back."""
 
 
 class Feed:
@@ -26,15 +21,12 @@ class Feed:
     def __init__(self, tagger: TimeTagger, channel_of: dict[int, int], channels: int) -> None:
         self.tagger = tagger
         self.inputs = tuple(sorted(channel_of))
-        self.queue: asyncio.Queue[TagBlock] = asyncio.Queue(WAITING_BLOCKS)
         self.gates: list[Gate] = []
         """Stretches of this tagger's own time that somebody wants."""
         self.reach_ps = 0
         """How far the stream has come, in the tagger's own time."""
         self.blocks = 0
         self.lost = 0
-        self.span_ps = 0
-        """The longest block so far."""
         self.counts: NDArray[np.int64] = np.zeros(channels, np.int64)
         """Singles per channel since the start."""
         self.rates_hz: NDArray[np.float64] = np.zeros(channels)
@@ -71,7 +63,6 @@ class Feed:
         # bytes.translate is a look-up table at memory speed, five times faster than indexing an array.
         channels = np.frombuffer(bytearray(inputs.tobytes()).translate(self._channel_of), np.uint8)
         block = TagBlock(times, channels, block.start_ps, block.end_ps, block.lost)
-        self.span_ps = max(self.span_ps, block.end_ps - block.start_ps)
         self.lost += block.lost
         counts = np.zeros_like(self.counts)
         counts[self._channels] = by_input[list(self.inputs)]

@@ -16,19 +16,19 @@ back while another still fills its block.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from threading import Lock
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeadlineError, LineError
-from experiments.engine.clock import RunClock
-from experiments.engine.feed import WAITING_BLOCKS, Feed
+from experiments.engine.clock import RunClock, WallClock
+from experiments.engine.feed import Feed
 from experiments.engine.gates import Capture, Gate
 from timetags.analyses.analysis import Analysis
-from timetags.block import Channels, TagBlock, Times
+from timetags.clocks.affine import AffineClock
+from timetags.clocks.align import Stretch
+from timetags.live.hand import Hand
+from timetags.live.streams import AlignedStreams, SilentSourceError
 
 PS = 1e12
 GUARD_S = 0.05
@@ -41,34 +41,11 @@ SILENCE_S = 15.0
 """Wall time after which a tagger that delivers nothing while another goes on counts as silent."""
 ARRIVAL_S = 60.0
 """Wall time within which tags that have been taken must have come through."""
+WAITING_BLOCKS = 3
+"""How many blocks of a tagger may wait for the merge; more hold its stream back."""
 
 
 MERGE = "merge"
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class Hand:
-    """Does one thing after another in worker threads, until it is ended for good: a task that is cancelled
-    leaves its thread at work, and what that does must not come after the end."""
-
-    def __init__(self) -> None:
-        self._at_work = Lock()
-        self._ended = False
-
-    async def do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(self._do, partial(work, *args, **kwargs))
-
-    def _do(self, work: Callable[[], R]) -> R:
-        with self._at_work:
-            if self._ended:
-                raise asyncio.CancelledError
-            return work()
-
-    def end(self) -> None:
-        """Wait for what is under way; from then on nothing is done."""
-        with self._at_work:
-            self._ended = True
 
 
 class TagCollector:
@@ -89,13 +66,13 @@ class TagCollector:
         self.hub = hub
         self._clock = clock
         self._on_lost = on_lost
-        self._silence_s = silence_s
+        # Wall time on purpose: silence is a matter of wires, also on the simulated bench.
+        self._streams = AlignedStreams(self.feeds, WallClock(), silence_s, most_blocks=WAITING_BLOCKS)
         self._news = asyncio.Condition()
         self._stop = asyncio.Event()
-        self._shifts_ps: dict[str, int] | None = None
+        self._clocks: dict[str, AffineClock] | None = None
         self._watermark_ps: int | None = None
         self._gates: list[Gate] = []
-        self._merging = False
         self._hands = {name: Hand() for name in (*self.feeds, MERGE)}
         self._began = 0.0
         self._start_took = 0.0
@@ -153,7 +130,7 @@ class TagCollector:
 
         RuntimeError unless `align` came before and the stretch still lies ahead.
         """
-        if self._shifts_ps is None:
+        if self._clocks is None:
             raise RuntimeError("the streams are not aligned yet: calibrate_delays comes first")
         if self._watermark_ps is not None and begin_ps < self._watermark_ps:
             raise RuntimeError(
@@ -180,12 +157,11 @@ class TagCollector:
     def align(self, shifts_ps: Mapping[str, int]) -> None:
         """Merge from now on, `shifts_ps[tagger]` added to every time of that tagger (the hub's is 0).
         May be called again with better shifts while no gate is open."""
-        if missing := self.feeds.keys() - shifts_ps.keys():
-            raise ValueError(f"no shift for {', '.join(sorted(missing))}")
         if self._gates:
             raise RuntimeError("streams cannot be aligned anew while a gate is open")
-        self._shifts_ps = dict(shifts_ps)
-        self._watermark_ps = None
+        clocks = {name: AffineClock(shift) for name, shift in shifts_ps.items()}
+        self._streams.align(clocks)
+        self._clocks, self._watermark_ps = clocks, None
 
     # What people want to see.
 
@@ -207,8 +183,7 @@ class TagCollector:
                 self._on_lost(feed.name, block.lost)
             async with self._news:
                 self._news.notify_all()
-            if self._shifts_ps is not None:
-                await feed.queue.put(block)
+            await self._streams.put(feed.name, block)
         raise LineError(
             feed.name,
             str(feed.tagger.address),
@@ -217,51 +192,25 @@ class TagCollector:
         )
 
     async def _merge(self) -> None:
-        held: dict[str, TagBlock] = {}
-        while True:
-            for name, feed in self.feeds.items():
-                if name not in held:
-                    held[name] = await feed.queue.get()
-            assert self._shifts_ps is not None  # queues fill only after align()
-            shifts = self._shifts_ps
-            start = self._watermark_ps
-            if start is None:
-                start = max(block.start_ps + shifts[name] for name, block in held.items())
-                if any(gate.begin_ps < start for gate in self._gates):
-                    raise RuntimeError(f"a gate opens before {start} ps, where the aligned streams begin")
-            end = min(block.end_ps + shifts[name] for name, block in held.items())
-            if end > start:
-                # In the order of the feeds, so that tags of equal time always come in the same order.
-                parts = {n: held[n].between(start - shifts[n], end - shifts[n]) for n in self.feeds}
-                self._merging = True
-                gates = tuple(self._gates)
-                await self._hands[MERGE].do(_merge_into, gates, parts, shifts, start, end)
-                self._merging = False
-                self._gates = [gate for gate in self._gates if gate.end_ps > end]
-                if self._shifts_ps is shifts:
-                    self._watermark_ps = end
-                async with self._news:
-                    self._news.notify_all()
-            done = {n for n, block in held.items() if block.end_ps + shifts[n] <= max(start, end)}
-            held = {
-                n: block.between(end - shifts[n], block.end_ps) for n, block in held.items() if n not in done
-            }
+        async for stretch in self._streams.stretches():
+            clocks, gates = self._clocks, tuple(self._gates)
+            if self._watermark_ps is None and any(gate.begin_ps < stretch.start_ps for gate in gates):
+                raise RuntimeError(
+                    f"a gate opens before {stretch.start_ps} ps, where the aligned streams begin"
+                )
+            await self._hands[MERGE].do(_merge_into, gates, stretch)
+            self._gates = [gate for gate in self._gates if gate.end_ps > stretch.end_ps]
+            if self._clocks is clocks:
+                self._watermark_ps = stretch.end_ps
+            async with self._news:
+                self._news.notify_all()
 
     async def _watch(self) -> None:
-        """Wall time on purpose: silence is a matter of wires, also on the simulated bench."""
-        now = asyncio.get_running_loop().time
-        seen = {name: (feed.blocks, now()) for name, feed in self.feeds.items()}
-        while True:
-            await asyncio.sleep(min(1.0, self._silence_s / 4))
-            for name, feed in self.feeds.items():
-                if feed.blocks != seen[name][0] or self._merging:
-                    seen[name] = (feed.blocks, now())
-                elif now() - seen[name][1] > self._silence_s and self._is_left_behind(feed):
-                    raise self._silent(feed, f"no tags for {self._silence_s:g} s while other taggers went on")
-
-    def _is_left_behind(self, feed: Feed) -> bool:
-        others = (other for other in self.feeds.values() if other is not feed)
-        return any(o.blocks and o.reach_ps - feed.reach_ps >= WAITING_BLOCKS * o.span_ps for o in others)
+        try:
+            await self._streams.watch()
+        except SilentSourceError as error:
+            problem = f"no tags for {error.silence_s:g} s while other taggers went on"
+            raise self._silent(self.feeds[error.source], problem) from None
 
     async def _wait_for(self, reached: Callable[[], bool], deadline_s: float) -> None:
         try:
@@ -280,20 +229,9 @@ class TagCollector:
         )
 
 
-def _merge_into(
-    gates: Sequence[Gate],
-    parts: Mapping[str, TagBlock],
-    shifts_ps: Mapping[str, int],
-    start_ps: int,
-    end_ps: int,
-) -> None:
+def _merge_into(gates: Sequence[Gate], stretch: Stretch) -> None:
     """Merge one stretch and show it to the gates; in a worker thread, since kernels release the lock."""
-    from timetags.merge import merge_streams
-
-    if not any(gate.begin_ps < end_ps and start_ps < gate.end_ps for gate in gates):
-        return
-    streams: list[tuple[Times, Channels]] = [(part.times, part.channels) for part in parts.values()]
-    times, channels = merge_streams(streams, [shifts_ps[name] for name in parts])
-    block = TagBlock(times, channels, start_ps, end_ps)
-    for gate in gates:
-        gate.offer(block)
+    if any(gate.begin_ps < stretch.end_ps and stretch.start_ps < gate.end_ps for gate in gates):
+        block = stretch.merge()
+        for gate in gates:
+            gate.offer(block)

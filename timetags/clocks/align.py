@@ -71,12 +71,15 @@ class _Held:
         self.block, self.lost, self.missing = block, block.lost, missing
         self.damaged = block.lost > 0
 
-    def take(self, end_ps: int) -> tuple[TagBlock, int]:
-        """What comes before `end_ps` of the source's own time, with all the tags lost in the block."""
+    @property
+    def over(self) -> bool:
+        return self.block.start_ps >= self.block.end_ps
+
+    def take(self, end_ps: int) -> TagBlock:
+        """What comes before `end_ps` of the source's own time; the rest stays."""
         piece = self.block.between(self.block.start_ps, end_ps)
-        lost, self.lost = self.lost, 0
         self.block = self.block.between(end_ps, self.block.end_ps)
-        return piece, lost
+        return piece
 
 
 class _Source:
@@ -95,11 +98,10 @@ class _Source:
         """Let go of what comes before `end_ps`; how many tags that were."""
         skipped = 0
         while self.held and self.held[0].block.start_ps < end_ps:
-            piece, lost = self.held[0].take(end_ps)
-            skipped += len(piece) + lost
-            if self.held[0].block.start_ps < self.held[0].block.end_ps:
-                break
-            self.held.popleft()
+            skipped += len(self.held[0].take(end_ps))
+            if not self.held[0].over:
+                break  # what was lost in it may have been lost later
+            skipped += self.held.popleft().lost
         return skipped
 
 
@@ -203,13 +205,14 @@ class Aligner:
         pieces, lost, damaged, missing = [], 0, 0, 0
         while state.held and state.held[0].block.start_ps < until:
             held = state.held[0]
-            piece, more = held.take(until)
+            piece = held.take(until)
             pieces.append(piece)
             span = piece.end_ps - piece.start_ps
-            lost += more
+            lost += held.lost
+            held.lost = 0
             damaged += span * held.damaged
             missing += span * held.missing
-            if held.block.start_ps < held.block.end_ps:
+            if not held.over:
                 break
             state.held.popleft()
         begin = clock.own(start_ps)

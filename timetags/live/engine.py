@@ -111,6 +111,8 @@ class Live:
         self._analyses = OnePass(*analyses, threads=threads)
         self._hand = Hand()
         self._tallies = {name: Tally(name, np.zeros(256, np.int64)) for name in clocks}
+        self._news = asyncio.Condition()
+        self._ended = False
         self.done_ps: int | None = None
         """The analyses have had everything before this instant of the time-base."""
 
@@ -132,6 +134,17 @@ class Live:
         """No more will come from this source."""
         await self._streams.end(source)
 
+    async def reached(self, base_ps: int) -> None:
+        """Wait until the analyses have had everything before this instant of the time-base. RuntimeError if
+        `run` ends before."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._ended or self._is_past(base_ps))
+        if not self._is_past(base_ps):
+            raise RuntimeError(f"the live analysis ended before {base_ps} ps")
+
+    def _is_past(self, base_ps: int) -> bool:
+        return self.done_ps is not None and self.done_ps >= base_ps
+
     async def run(self) -> None:
         """Analyse until all sources have ended, and then finish the analyses.
 
@@ -149,11 +162,18 @@ class Live:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self._hand.end)
             await self._streams.close()
+            self._ended = True
+            await self._tell()
 
     async def _analyse(self) -> None:
         async for stretch in self._streams.stretches():
             await self._hand.do(self._take, stretch)
+            await self._tell()
         await self._hand.do(self._analyses.finish)
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     def _take(self, stretch: Stretch) -> None:
         self._analyses.add(stretch.merge())
