@@ -58,6 +58,8 @@ class HeraldedFolds:
         if len(set(used)) != len(used):
             raise ValueError(f"the channels of hub and analysers must all be different: {used}")
         shifts = [0] * len(analysers) if shifts_ps is None else shifts_ps
+        if len(shifts) != len(analysers):
+            raise ValueError(f"{len(shifts)} shifts for {len(analysers)} analysers")
         windows = {}
         for analyser, shift in zip(analysers, shifts, strict=True):
             windows.update(analyser.windows(delays_ps, shift))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timetags.block import Channels, TagBlock, Times, check_channels
-from timetags.jit import kernel
+from timetags.jit import arrays_for_kernels, kernel
 
 
 class Loss(NamedTuple):
@@ -93,7 +93,7 @@ class RatesOverTime:
             more = np.zeros((len(self._table), 2 * self._bins - self._table.shape[1]), np.int64)
             self._table = np.concatenate([self._table, more], axis=1)
         _cover(block.start_ps, block.end_ps, self._first, self._bin, self._table[-1])
-        _count(block.times, block.channels, self._rows, self._first, self._bin, self._table)
+        _count(*arrays_for_kernels(block), self._rows, self._first, self._bin, self._table)
 
     def finish(self) -> None:
         """Nothing waits."""

@@ -21,7 +21,7 @@ from timetags.analyses.heralded import herald_places
 from timetags.analyses.heralds import HeraldRule
 from timetags.analyses.rates import count
 from timetags.block import Channels, TagBlock, Times, check_channels
-from timetags.jit import kernel
+from timetags.jit import arrays_for_kernels, kernel
 from timetags.lookaround import Lookaround, Stretch
 from timetags.merge import merge_streams
 
@@ -140,7 +140,7 @@ class GatedChannel:
     def add(self, block: TagBlock) -> Times:
         passed = np.empty(len(block), np.bool_)
         self._open = _pass_gate(
-            block.times, block.channels, self._channel, self._opened_by, self._closed_by, self._open, passed
+            *arrays_for_kernels(block), self._channel, self._opened_by, self._closed_by, self._open, passed
         )
         self.decided_until_ps = block.end_ps
         return block.times[passed]
