@@ -10,20 +10,31 @@ from pathlib import Path
 
 import numpy as np
 
-from bellbench.simulation import layout_of
+from bellbench.layout import layout_of
 from benchmarks.figure import Figure, interleaved
 from experiments.config.files import load_testbed
+from experiments.config.polarization import PairState
 from sim_instruments.ports import (
     LaserPort,
     MeterPort,
     NanowirePort,
-    PaddlesPort,
+    PlatesPort,
+    Ports,
     RotationPort,
     TaggerInput,
     TaggerPort,
 )
-from sim_instruments.world.layout import Analyser, Biphoton, Detector, Layout, Source, Tagger
-from sim_instruments.world.light_field import LightField, Ports
+from sim_instruments.world.layout import (
+    Analyser,
+    Beam,
+    Biphoton,
+    Clock,
+    Detector,
+    Layout,
+    PairSource,
+    Tagger,
+)
+from sim_instruments.world.light_field import LightField
 
 TESTBEDS = Path(__file__).parents[1] / "configs/testbeds"
 SLICE_PS = 250_000_000_000
@@ -76,36 +87,43 @@ def shipped(name: str) -> Layout:
 
 def one_source() -> Layout:
     """One source and two analysers, 1 Mcps on each of four detectors."""
-    source = Source(
-        "source", "pump", 20e-3, 780e-9, 4e6, 0.97, Biphoton("two_sided_exponential", 400e-12, 150e-12),
-        0.5, 0.5, 0.0, 0.0, ("alice",), ("bob",),
-    )  # fmt: skip
     sides = ("alice", "bob")
+    source = PairSource(
+        "source",
+        pump="pump",
+        pump_power_w=20e-3,
+        pair_rate_hz=4e6,
+        state=PairState(fidelity=0.97).density_matrix,
+        biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
+        signal_path=("alice",),
+        idler_path=("bob",),
+        signal_transmission=0.5,
+        idler_transmission=0.5,
+    )
     return Layout(
-        sources=(source,),
-        fibres=(),
-        paddles=(),
-        analysers=tuple(Analyser(n, f"{n}_qwp", f"{n}_hwp", 1.0, (f"{n}_h", f"{n}_v")) for n in sides),
-        measurements=(),
+        lights=(source,),
         detectors=tuple(
             Detector(f"{n}_{letter}", "tagger", 1 + 2 * i + j, 1.0, 100.0, 38e-12, 20e-9)
             for i, n in enumerate(sides)
             for j, letter in enumerate("hv")
         ),
-        taggers=(Tagger("tagger", 0.0, 0.0),),
+        taggers=(Tagger("tagger", Clock("clock", 0.0)),),
+        analysers=tuple(Analyser(n, f"{n}_qwp", f"{n}_hwp", (f"{n}_h", f"{n}_v")) for n in sides),
     )
 
 
 def operating(layout: Layout) -> Ports:
-    """All instruments of a layout at their operating points, everybody looking."""
+    """All instruments of a layout of pair sources at their operating points, everybody looking."""
+    sources = [light for light in layout.lights if isinstance(light, PairSource)]
+    taps = [light for light in layout.lights if isinstance(light, Beam)]
     return Ports(
-        lasers={s.pump: LaserPort(s.pump_power_w) for s in layout.sources},
+        lasers={s.pump: LaserPort(s.pump_power_w) for s in sources},
         rotations={plate: RotationPort() for a in layout.analysers for plate in (a.qwp, a.hwp)},
-        paddles={name: PaddlesPort() for name in layout.paddles},
-        nanowires={d.nanowire: NanowirePort(d.operating_bias_a) for d in layout.detectors if d.nanowire},
+        plates={controller.name: PlatesPort() for controller in layout.controllers},
+        nanowires={d.control: NanowirePort(d.operating_bias_a) for d in layout.detectors if d.control},
         taggers={
             tagger.name: TaggerPort({i: TaggerInput() for i in range(1, 5)}, recording=True)
             for tagger in layout.taggers
         },
-        meters={t.meter: MeterPort() for t in layout.taps},
+        meters={tap.path[-1]: MeterPort() for tap in taps},
     )
