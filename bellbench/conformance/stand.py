@@ -9,7 +9,7 @@ import pytest
 
 from drivers import catalog
 from drivers.address import Address
-from drivers.capabilities import Control, Instrument
+from drivers.capabilities import Control, Instrument, Settings
 from sim_instruments.bench import Bench
 from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.world.layout import Layout
@@ -26,13 +26,17 @@ class Subject:
     """What is tested: a model that has a driver and a simulator, and its settings as in a testbed file."""
 
     model: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | Settings = field(default_factory=dict)
 
     @asynccontextmanager
     async def stand(self, seed: int = 1) -> AsyncIterator["Stand"]:
         """A fresh bench with this one instrument, its driver not opened."""
         driver = catalog.find(self.model)
-        settings = driver.settings_model.model_validate(self.settings)
+        settings = (
+            self.settings
+            if isinstance(self.settings, Settings)
+            else driver.settings_model.model_validate(self.settings)
+        )
         placed = Placed(NAME, self.model, settings.model_dump())
         async with AsyncExitStack() as stack:
             bench = await stack.enter_async_context(Bench(NO_LIGHT, [placed], seed))

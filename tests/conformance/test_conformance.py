@@ -11,8 +11,7 @@ from experiments.config.files import load_testbed
 
 ONE_OF_EACH = Path(__file__).parents[2] / "configs" / "testbeds" / "one_of_each.yaml"
 SUBJECTS = [
-    Subject(entry.model, entry.settings.model_dump())
-    for entry in load_testbed(ONE_OF_EACH).testbed.instruments.values()
+    Subject(entry.model, entry.settings) for entry in load_testbed(ONE_OF_EACH).testbed.instruments.values()
 ]
 
 
