@@ -48,7 +48,7 @@ class CorrelationTable:
         bin_ps: int,
         range_ps: tuple[int, int],
     ) -> None:
-        self.table = np.zeros((len(first), len(second), _whole_bins(bin_ps, range_ps)), np.int64)
+        self.table = np.zeros((len(first), len(second), whole_bins(bin_ps, range_ps)), np.int64)
         rows = np.arange(len(first) * len(second)).reshape(len(first), len(second))
         self._set_up(first, second, rows, delays_ps, bin_ps, range_ps)
 
@@ -135,7 +135,7 @@ class Correlation(CorrelationTable):
         bin_ps: int,
         range_ps: tuple[int, int],
     ) -> None:
-        self.table = np.zeros((1, 1, _whole_bins(bin_ps, range_ps)), np.int64)
+        self.table = np.zeros((1, 1, whole_bins(bin_ps, range_ps)), np.int64)
         rows = np.zeros((len(first), len(second)), np.int64)
         self._set_up(sorted(first), sorted(second), rows, delays_ps, bin_ps, range_ps)
 
@@ -148,7 +148,7 @@ class Correlation(CorrelationTable):
 
 def correlate(first: Times, second: Times, *, bin_ps: int, range_ps: tuple[int, int]) -> Array:
     """The histogram of second - first for two sorted arrays of times, ps; bins as in `Correlation`."""
-    counts = np.zeros(_whole_bins(bin_ps, range_ps), np.int64)
+    counts = np.zeros(whole_bins(bin_ps, range_ps), np.int64)
     one, other = (np.require(times, np.int64, ["C", "W"]) for times in (first, second))
     add_pairs(one, other, range_ps[0], bin_ps, counts)
     return counts
@@ -157,11 +157,12 @@ def correlate(first: Times, second: Times, *, bin_ps: int, range_ps: tuple[int, 
 def bin_centres(bin_ps: int, range_ps: tuple[int, int]) -> NDArray[np.float64]:
     """The mean of the integer differences that each bin holds: half a bin less half a ps from its start."""
     start, _ = range_ps
-    first_of_bin = start + bin_ps * np.arange(_whole_bins(bin_ps, range_ps))
+    first_of_bin = start + bin_ps * np.arange(whole_bins(bin_ps, range_ps))
     return first_of_bin.astype(np.float64) + (bin_ps - 1) / 2
 
 
-def _whole_bins(bin_ps: int, range_ps: tuple[int, int]) -> int:
+def whole_bins(bin_ps: int, range_ps: tuple[int, int]) -> int:
+    """The number of bins of a range; ValueError if it is not a positive whole one, or the range too long."""
     start, stop = range_ps
     if bin_ps <= 0 or stop <= start or (stop - start) % bin_ps:
         raise ValueError(f"the range {start}..{stop} ps is not a positive number of bins of {bin_ps} ps")
