@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from timetags.block import Channels, Times
 from timetags.files import ptu_records as rec
 from timetags.files.decoder import LATEST_PS, Decoded, Fault
-from timetags.files.ptu_header import Header, parse
+from timetags.files.ptu_header import MAGIC, Header, parse
 from timetags.files.record_file import RecordFile
 from timetags.files.tag_file import Damage, TagFileError, TagFileInfo
 
@@ -101,6 +101,11 @@ def open_ptu(path: Path) -> RecordFile:
     )
 
 
+def looks_like_ptu(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a PTU file."""
+    return head.startswith(MAGIC)
+
+
 class PtuDecoder:
     """Decodes the records of one file; `unit` and `step` are MeasDesc_GlobalResolution and _Resolution in
     ps."""
@@ -115,7 +120,7 @@ class PtuDecoder:
         self._scale = None if kind.is_t3 or unit == 1 else _parts(unit)
         limit = int(LATEST_PS / max(unit, Fraction(1)))
         in_ps = (*_parts(unit), *_parts(step))
-        self._decode: Callable[..., tuple[int, int]]
+        self._decode: Callable[..., tuple[int, np.uint64]]
         self._rule: tuple[int | float, ...]
         match kind.is_pico, kind.is_t3:
             case False, False:
@@ -141,7 +146,8 @@ class PtuDecoder:
         """See `timetags.files.decoder.Decoder`."""
         records = raw[: len(raw) // RECORD_BYTES * RECORD_BYTES].view("<u4")
         self._state[rec.INVALID] = 0
-        used, tags = self._decode(records, first, self._state, times, channels, positions, *self._rule)
+        used, given = self._decode(records, first, self._state, times, channels, positions, *self._rule)
+        tags = int(given)
         if self._scale is not None:
             rec.scale(times[:tags], *self._scale)
         _, invalid, first_invalid, last_invalid = self._state.tolist()

@@ -33,6 +33,9 @@ MARKER_CHANNEL: Final = 65
 """Marker input k (1 to 4, bit k-1 of a marker record) becomes channel 64 + k, above input 64."""
 MARKERS: Final = 4
 
+ONE: Final = np.uint64(1)
+"""Places in the arrays are unsigned: numba tests a signed index for being negative, which costs a third."""
+
 HYDRA_T2_WRAP_V1: Final = 33_552_000
 HYDRA_T2_WRAP: Final = 33_554_432
 HYDRA_T3_WRAP: Final = 1024
@@ -45,18 +48,18 @@ def _mark(
     bits: np.int64,
     time: np.int64,
     position: int,
-    n: int,
+    n: np.uint64,
     times: Times,
     channels: Channels,
     positions: Positions,
-) -> int:
+) -> np.uint64:
     """Put a tag for each marker whose bit is set, from place n on; the next free place."""
     for marker in range(MARKERS):
         if bits >> marker & 1:
             times[n] = time
             channels[n] = MARKER_CHANNEL + marker
             positions[n] = position
-            n += 1
+            n += ONE
     return n
 
 
@@ -79,17 +82,19 @@ def decode_hydra_t2(
     limit: int,
     wrap: int,
     is_packed: bool,
-) -> tuple[int, int]:
+) -> tuple[int, np.uint64]:
     """Special bit, 6 bits of channel, 25 of time. A photon on field c is channel c + 1, a sync channel 0.
 
     An overflow adds `wrap` to the base, times its time field (0 counts as 1) if `is_packed`. Stops before an
     overflow that would take the base above `limit`.
     """
     base = state[BASE]
-    n = 0
-    room = len(times)
-    index = 0
-    while index < len(records) and n < room:
+    n, room = np.uint64(0), np.uint64(len(times))
+    taken = len(records)
+    for index in range(len(records)):
+        if n >= room:
+            taken = index
+            break
         record = records[index]
         time = np.int64(record & np.uint32(0x1FFFFFF))
         if record < np.uint32(0x82000000):  # a photon or a sync, as nearly all are: the branch is foreseen
@@ -97,22 +102,23 @@ def decode_hydra_t2(
             is_photon = np.uint32(record < np.uint32(0x80000000))
             channels[n] = ((record >> np.uint32(25)) + np.uint32(1)) * is_photon
             positions[n] = first + index
-            n += 1
+            n += ONE
         elif record >= np.uint32(0xFE000000):
             added = wrap * time if is_packed and time > 1 else np.int64(wrap)
             if base + added > limit:
+                taken = index
                 break
             base += added
         elif record < np.uint32(0xA0000000):
-            if n + MARKERS > room:
+            if n + np.uint64(MARKERS) > room:
+                taken = index
                 break
             bits = np.int64(record >> np.uint32(25)) & 15
             n = _mark(bits, base + time, first + index, n, times, channels, positions)
         else:
             _note_invalid(state, index)
-        index += 1
     state[BASE] = base
-    return index, n
+    return taken, n
 
 
 @kernel
@@ -130,17 +136,19 @@ def decode_hydra_t3(
     period_part: float,
     step: int,
     step_part: float,
-) -> tuple[int, int]:
+) -> tuple[int, np.uint64]:
     """Special bit, 6 bits of channel, 15 of dtime, 10 of nsync; see `decode_hydra_t2`.
 
     A sync period is `period + period_part` ps, a step of dtime `step + step_part` ps: whole numbers, which
     sum exactly, and what is over, from 0 to 1.
     """
     base = state[BASE]
-    n = 0
-    room = len(times)
-    index = 0
-    while index < len(records) and n < room:
+    n, room = np.uint64(0), np.uint64(len(times))
+    taken = len(records)
+    for index in range(len(records)):
+        if n >= room:
+            taken = index
+            break
         record = records[index]
         nsync = np.int64(record & np.uint32(0x3FF))
         syncs = base + nsync
@@ -150,23 +158,24 @@ def decode_hydra_t3(
             times[n] = syncs * period + dtime * step + over
             channels[n] = (record >> np.uint32(25)) + np.uint32(1)
             positions[n] = first + index
-            n += 1
+            n += ONE
         elif record >= np.uint32(0xFE000000):
             added = wrap * nsync if is_packed and nsync > 1 else np.int64(wrap)
             if base + added > limit:
+                taken = index
                 break
             base += added
         elif np.uint32(0x82000000) <= record < np.uint32(0xA0000000):
-            if n + MARKERS > room:
+            if n + np.uint64(MARKERS) > room:
+                taken = index
                 break
             time = syncs * period + np.int64(np.rint(syncs * period_part))
             bits = np.int64(record >> np.uint32(25)) & 15
             n = _mark(bits, time, first + index, n, times, channels, positions)
         else:
             _note_invalid(state, index)
-        index += 1
     state[BASE] = base
-    return index, n
+    return taken, n
 
 
 @kernel
@@ -178,14 +187,16 @@ def decode_pico_t2(
     channels: Channels,
     positions: Positions,
     limit: int,
-) -> tuple[int, int]:
+) -> tuple[int, np.uint64]:
     """4 bits of channel, 28 of time. Channel 0 is the sync, 1 to 4 are inputs; 15 is a marker, whose bits are
     the lowest 4 of the time and missing in it, or an overflow when they are 0. See `decode_hydra_t2`."""
     base = state[BASE]
-    n = 0
-    room = len(times)
-    index = 0
-    while index < len(records) and n < room:
+    n, room = np.uint64(0), np.uint64(len(times))
+    taken = len(records)
+    for index in range(len(records)):
+        if n >= room:
+            taken = index
+            break
         record = records[index]
         channel = record >> np.uint32(28)
         time = np.int64(record & np.uint32(0xFFFFFFF))
@@ -193,20 +204,21 @@ def decode_pico_t2(
             times[n] = base + time
             channels[n] = channel
             positions[n] = first + index
-            n += 1
+            n += ONE
         elif channel < np.uint32(15):
             _note_invalid(state, index)
         elif time & 15 == 0:
             if base + PICO_T2_WRAP > limit:
+                taken = index
                 break
             base += PICO_T2_WRAP
         else:
-            if n + MARKERS > room:
+            if n + np.uint64(MARKERS) > room:
+                taken = index
                 break
             n = _mark(time & 15, base + (time & ~15), first + index, n, times, channels, positions)
-        index += 1
     state[BASE] = base
-    return index, n
+    return taken, n
 
 
 @kernel
@@ -222,14 +234,16 @@ def decode_pico_t3(
     period_part: float,
     step: int,
     step_part: float,
-) -> tuple[int, int]:
+) -> tuple[int, np.uint64]:
     """4 bits of channel, 12 of dtime, 16 of nsync. Channels 1 to 4 are inputs; 15 is a marker, whose bits are
     dtime, or an overflow when that is 0. See `decode_hydra_t3`."""
     base = state[BASE]
-    n = 0
-    room = len(times)
-    index = 0
-    while index < len(records) and n < room:
+    n, room = np.uint64(0), np.uint64(len(times))
+    taken = len(records)
+    for index in range(len(records)):
+        if n >= room:
+            taken = index
+            break
         record = records[index]
         channel = record >> np.uint32(28)
         dtime = np.int64(record >> np.uint32(16)) & 0xFFF
@@ -239,21 +253,22 @@ def decode_pico_t3(
             times[n] = syncs * period + dtime * step + over
             channels[n] = channel
             positions[n] = first + index
-            n += 1
+            n += ONE
         elif channel == np.uint32(15) and dtime == 0:
             if base + PICO_T3_WRAP > limit:
+                taken = index
                 break
             base += PICO_T3_WRAP
         elif channel == np.uint32(15) and dtime <= 15:
-            if n + MARKERS > room:
+            if n + np.uint64(MARKERS) > room:
+                taken = index
                 break
             time = syncs * period + np.int64(np.rint(syncs * period_part))
             n = _mark(dtime, time, first + index, n, times, channels, positions)
         else:
             _note_invalid(state, index)
-        index += 1
     state[BASE] = base
-    return index, n
+    return taken, n
 
 
 @kernel
