@@ -86,6 +86,21 @@ def test_the_tags_around_heralds_are_kept_with_their_own_times(tags, delays, cut
     assert (kept.start_ps, kept.end_ps) == (FIRST_PS, END_PS)
 
 
+def test_what_was_lost_is_handed_on_with_the_tags_around_heralds():
+    kept = Kept()
+    selection = TagsAroundHeralds(HUB, {}, kept, bsm_window_ps=5, around_ps=30)
+    selection.add(block_of([(5, HUB[0])], 0, 10, lost=3))
+    selection.add(block_of([(16, HUB[3])], 10, 20, lost=4))
+    selection.finish()
+    assert (kept.start_ps, kept.end_ps, kept.lost, kept.finished) == (0, 20, 7, True)
+
+
+def test_without_a_stream_there_is_nothing_around_heralds():
+    kept = Kept()
+    TagsAroundHeralds(HUB, {}, kept, bsm_window_ps=5, around_ps=30).finish()
+    assert (kept.tags, kept.end_ps, kept.finished) == ([], None, True)
+
+
 @pytest.mark.parametrize("window", [1, 2, 5, 800])
 def test_a_window_of_w_admits_exactly_w_differences(window):
     # One pair cH, dV per difference, far apart from each other.

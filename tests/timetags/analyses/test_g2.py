@@ -47,7 +47,7 @@ def test_g2_is_pairs_over_what_the_rates_give(tags, first, second, delays, bins,
 
 def test_unrelated_streams_have_a_g2_of_one_up_to_the_length_of_the_record():
     # Two regular streams over 1 ms whose periods have nothing in common: 1 us, and 1 us times the square root
-    # of 2. Within a bin of 50 us every difference is as frequent as any other, but for the last click of each.
+    # of 2. Within a bin of 50 us every difference is as frequent as any other, but for the last clicks.
     length = 10**9
     one = range(0, length, 10**6)
     other = [round(k * 10**6 * 2**0.5) for k in range(708)]
