@@ -18,18 +18,19 @@ from timetags.analyses.heralds import delay_table
 from timetags.block import Channels, TagBlock, Times, check_channels
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
+from timetags.vectors import trailing_zeros, where_close
 
 
 class Coincidences:
     """How often each of `patterns` occurs: `counts[k]` for `patterns[k]`, int64.
 
-    - `patterns`: the channels of each, one or more, the reference first. One alone counts its tags.
+    - `patterns`: the channels of each, two or more, the reference first.
     - `delays_ps`: what is added to the times of a channel; 0 for channels that are not named.
     - `window_ps`: full width, one for all channels or by channel. The reference's own does not matter.
     - `gate_ps`: coincidences whose reference has start <= delayed time < end count. None: all.
 
-    ValueError if a pattern repeats a channel, a channel has no window, or a window is not positive. Times
-    must lie within +-2**60 ps (13 days).
+    ValueError if a pattern has less than two channels or repeats one, a channel has no window, or a window is
+    not positive. Times must lie within +-2**60 ps (13 days).
     """
 
     def __init__(
@@ -40,25 +41,21 @@ class Coincidences:
         window_ps: int | Mapping[int, int],
         gate_ps: tuple[int, int] | None = None,
     ) -> None:
-        if not all(patterns):
-            raise ValueError("a pattern names at least one channel, its reference")
         self.patterns = [tuple(pattern) for pattern in patterns]
         for pattern in self.patterns:
-            if len(set(pattern)) != len(pattern):
-                raise ValueError(f"a pattern names no channel twice: {pattern}")
-        self._references = References(
-            [pattern[0] for pattern in self.patterns], delays_ps, ALWAYS_PS if gate_ps is None else gate_ps
-        )
-        kinds = self._references.channels
+            if len(pattern) < 2 or len(set(pattern)) != len(pattern):
+                raise ValueError(f"a pattern names two channels or more, none of them twice: {pattern}")
         # Patterns of one reference stand together; `order` says where each was.
+        kinds = list(dict.fromkeys(pattern[0] for pattern in self.patterns))
         self._order = sorted(range(len(patterns)), key=lambda k: kinds.index(self.patterns[k][0]))
         partners: list[list[Sequence[int]]] = [[] for _ in kinds]
         for pattern in (self.patterns[k] for k in self._order):
             partners[kinds.index(pattern[0])].append(pattern[1:])
-        self._combinations = Combinations(
-            windows_of(chain(*chain(*partners)), delays_ps, window_ps), partners
-        )
-        self._stream = self._references.stream(self._combinations)
+        windows = windows_of(chain(*chain(*partners)), delays_ps, window_ps)
+        self._combinations = Combinations(windows, partners)
+        gate = ALWAYS_PS if gate_ps is None else gate_ps
+        self._references = References(kinds, delays_ps, gate, self._combinations)
+        self._stream = self._references.stream()
         self._counts = np.zeros(len(patterns), np.int64)
 
     @property
@@ -151,10 +148,15 @@ def windows_of(
 
 
 class References:
-    """The tags of `channels` (each once, in the order first named) with a delayed time in a gate."""
+    """Finds the tags of `channels` (each once, in the order first named) that others may be in coincidence
+    with: with a delayed time in a gate, and a neighbour within the reach of `around`."""
 
     def __init__(
-        self, channels: Sequence[int], delays_ps: Mapping[int, int], gate_ps: tuple[int, int]
+        self,
+        channels: Sequence[int],
+        delays_ps: Mapping[int, int],
+        gate_ps: tuple[int, int],
+        around: Combinations,
     ) -> None:
         check_channels(channels)
         self.channels = list(dict.fromkeys(channels))
@@ -162,19 +164,21 @@ class References:
         self._kinds = np.full(256, len(self.channels), np.int64)
         self._kinds[self.channels] = np.arange(len(self.channels))
         self._gate = gate_ps
-
-    def stream(self, around: Combinations) -> Lookaround:
-        """What gives each reference together with the tags that `around` wants to see."""
         delays = self._delays[self.channels]
-        return Lookaround(
-            back_ps=-(around.earliest_ps + int(delays.min())), ahead_ps=around.latest_ps + int(delays.max())
-        )
+        self._back = -(around.earliest_ps + int(delays.min()))
+        self._ahead = around.latest_ps + int(delays.max())
+
+    def stream(self) -> Lookaround:
+        """What gives each reference together with the tags that may be in coincidence with it."""
+        return Lookaround(back_ps=self._back, ahead_ps=self._ahead)
 
     def find(self, stretch: Stretch) -> tuple[Array, Array]:
-        """Of the tags that are due: twice the delayed time and the place in `channels`, sorted by place and
-        then by time."""
-        start, end = self._gate
-        return _find(*stretch, self._kinds, len(self.channels), self._delays, start, end)
+        """Of the tags that are due: twice the delayed time, and the place in `channels`."""
+        reach = max(self._back, self._ahead)
+        return _find(*stretch, self._kinds, len(self.channels), self._delays, *self._gate, reach)
+
+
+_ONE, _LAST = np.uint64(1), np.uint64(63)
 
 
 @kernel
@@ -188,19 +192,28 @@ def _find(
     delays: Array,
     start: int,
     end: int,
+    reach: int,
 ) -> tuple[Array, Array]:
-    places = np.zeros(kinds + 2, np.int64)
-    for i in range(first, stop):
-        inside = start <= times[i] + delays[channels[i]] < end
-        places[(kind_of[channels[i]] if inside else kinds) + 1] += 1
-    for kind in range(kinds + 1):
-        places[kind + 1] += places[kind]
-    size = places[kinds]
     twice, found = np.empty(stop - first, np.int64), np.empty(stop - first, np.int64)
-    for i in range(first, stop):
-        delayed = times[i] + delays[channels[i]]
-        kind = kind_of[channels[i]] if start <= delayed < end else kinds
-        twice[places[kind]] = 2 * delayed
-        found[places[kind]] = kind
-        places[kind] += 1
+    size = 0
+    # Bit k of `near`: whether tag begin + k has its next tag within reach; `behind`: the tag before it.
+    behind = np.uint64(first > 0 and times[first] - times[first - 1] <= reach)
+    for begin in range(first, stop, 64):
+        if begin + 65 <= len(times):
+            near = where_close(times, begin, 1, reach)
+        else:
+            near = np.uint64(0)
+            for k in range(min(64, len(times) - 1 - begin)):
+                near |= np.uint64(times[begin + k + 1] - times[begin + k] <= reach) << np.uint64(k)
+        visit = near | near << _ONE | behind
+        behind = near >> _LAST
+        while visit:
+            i = begin + np.int64(trailing_zeros(visit))
+            visit &= visit - _ONE
+            if i >= stop:
+                break
+            kind, delayed = kind_of[channels[i]], times[i] + delays[channels[i]]
+            if kind < kinds and start <= delayed < end:
+                twice[size], found[size] = 2 * delayed, kind
+                size += 1
     return twice[:size], found[:size]

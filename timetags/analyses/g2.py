@@ -140,31 +140,31 @@ class HeraldedG2:
         used = [*heralds, *first, *second]
         if len(set(used)) != len(used):
             raise ValueError(f"heralds and arms must be different channels: {used}")
-        patterns: list[tuple[int, ...]] = [(h,) for h in heralds]
-        patterns += [(h, c) for arm in (first, second) for h in heralds for c in arm]
+        patterns: list[tuple[int, ...]] = [(h, c) for arm in (first, second) for h in heralds for c in arm]
         patterns += [(h, a, b) for h in heralds for a in first for b in second]
-        self._ends = np.cumsum([len(heralds) * n for n in (1, len(first), len(second))])
+        self._ends = np.cumsum([len(heralds) * len(first), len(heralds) * len(second)])
+        self._heralds, self._singles = list(heralds), Singles()
         self._coincidences = []
         for displacement in displacements_ps:
             displaced = {c: delays_ps.get(c, 0) - displacement for c in second}
             delays = {**delays_ps, **displaced}
             self._coincidences.append(Coincidences(patterns, delays, window_ps=window_ps))
+        self._pass = OnePass(self._singles, *self._coincidences)
 
     def add(self, block: TagBlock) -> None:
         """Count on with the next block of the merged stream."""
-        for coincidences in self._coincidences:
-            coincidences.add(block)
+        self._pass.add(block)
 
     def finish(self) -> None:
         """Count what still waits."""
-        for coincidences in self._coincidences:
-            coincidences.finish()
+        self._pass.finish()
 
     @property
     def counts(self) -> list[Heralded]:
         """By displacement."""
+        heralds = int(self._singles.counts[self._heralds].sum())
         return [
-            Heralded(*(int(part.sum()) for part in np.split(coincidences.counts, self._ends)))
+            Heralded(heralds, *(int(part.sum()) for part in np.split(coincidences.counts, self._ends)))
             for coincidences in self._coincidences
         ]
 

@@ -179,11 +179,13 @@ class CoincidenceChannel:
     def __init__(
         self, channels: Sequence[int], delays_ps: Mapping[int, int], *, window_ps: int | Mapping[int, int]
     ) -> None:
+        if len(channels) < 2:
+            raise ValueError(f"a coincidence is of two channels or more, not {tuple(channels)}")
         reference, *partners = channels
-        self._references = References([reference], delays_ps, ALWAYS_PS)
         self._combinations = Combinations(windows_of(partners, delays_ps, window_ps), [[partners]])
+        self._references = References([reference], delays_ps, ALWAYS_PS, self._combinations)
         self._delay = delays_ps.get(reference, 0)
-        self._stream = self._references.stream(self._combinations)
+        self._stream = self._references.stream()
 
     @property
     def decided_until_ps(self) -> int:

@@ -84,7 +84,7 @@ def test_gates_of_time_pass_what_lies_in_them(tags, cuts, borders):
 
 
 @given(
-    STREAMS, CUTS, st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=4, unique=True), DELAYS, WINDOW
+    STREAMS, CUTS, st.lists(st.sampled_from(CHANNELS), min_size=2, max_size=4, unique=True), DELAYS, WINDOW
 )
 @repeatable(100)
 def test_each_coincidence_is_a_tag_at_its_references_time(tags, cuts, channels, delays, width):
@@ -176,6 +176,8 @@ def test_numbers_that_are_taken_or_make_no_sense_are_refused():
         VirtualChannels({300: DelayedChannel(1, 1)})
     with pytest.raises(ValueError, match=r"has tags of channels \[3\]"):
         feed(VirtualChannels({3: DelayedChannel(1, 1)}), [(5, 3)], [])
+    with pytest.raises(ValueError, match="two channels or more"):
+        CoincidenceChannel([1], {}, window_ps=5)
     with pytest.raises(ValueError, match="both open and close"):
         GatedChannel(1, opened_by=2, closed_by=2)
     with pytest.raises(ValueError, match="overlaps another"):
