@@ -20,8 +20,13 @@ from experiments.config.problems import ConfigError, choices
 
 COMMANDS = {
     "check": ("bellbench.commands.check:check", "Check an experiment or testbed file; opens nothing."),
+    "doctor": ("bellbench.commands.doctor:doctor", "Open each instrument, show who answers; change nothing."),
+    "get": ("bellbench.commands.panel:get_", "Read a setting of one instrument, or all of them."),
     "instruments": ("bellbench.commands.instruments:instruments", "List the instrument models known."),
     "run": ("bellbench.commands.run:run", "Carry out an experiment."),
+    "tags": ("bellbench.commands.tags:tags", "Look into a file of time tags of any format."),
+    "set": ("bellbench.commands.panel:set_", "Set a setting of one instrument, within its limits."),
+    "sim": ("bellbench.commands.sim:sim", "Serve a simulated bench for other programs."),
     "watch": ("bellbench.commands.watch:watch", "Watch a run from its telemetry alone."),
 }
 """Name of a command: where its click command is, and what the list of commands says of it."""

@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from bellbench.lines import drivers_of
 from bellbench.simulation import bench_of
 from bellbench.telemetry import TelemetryObserver
-from drivers import catalog
-from drivers.address import Address
-from drivers.capabilities import Instrument
 from experiments.config.files import LoadedExperiment
 from experiments.config.references import resolve
 from experiments.engine.clock import RunClock, WallClock
@@ -97,7 +95,7 @@ class Session:
         nodes = {name: entry.node for name, entry in testbed.instruments.items()}
         report = await execute(
             self.loaded,
-            self._drivers(addresses),
+            drivers_of(testbed, addresses),
             clock,
             folder,
             seed=self.seed,
@@ -127,10 +125,4 @@ class Session:
             "port": parts.port or MQTT_PORT,
             "username": username,
             "password": password,
-        }
-
-    def _drivers(self, addresses: dict[str, str]) -> dict[str, Instrument]:
-        return {
-            name: catalog.find(entry.model)(name, Address.parse(addresses[name]), entry.settings)
-            for name, entry in self.loaded.testbed.instruments.items()
         }
