@@ -150,6 +150,8 @@ class Optics:
 
     def _add_noise(self, leaves: list[Leaf], rest: Branch, noise_hz: float, wavelength_m: float) -> None:
         """Follow unpolarised noise from the end of its fibre."""
+        if noise_hz == 0.0:
+            return
         for leaf in self._follow(rest, Light(wavelength_m, None), IDENTITY, 0.0, frozenset()):
             arrives_hz = noise_hz * float(np.vdot(leaf.matrix, leaf.matrix).real) / 2
             for i, known in enumerate(leaves):
