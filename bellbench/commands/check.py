@@ -11,7 +11,7 @@ from drivers.catalog import capability_of
 from drivers.units import format_si
 from experiments.config.estimate import estimate, show_duration
 from experiments.config.files import LoadedExperiment, LoadedTestbed, load
-from experiments.config.lightpaths import PHOTONS
+from experiments.config.lightpaths import lights, outputs
 from experiments.config.plan import BringUp
 from experiments.config.problems import ConfigError
 
@@ -56,9 +56,8 @@ def _facts(loaded: LoadedExperiment | LoadedTestbed) -> dict[str, Any]:
             for name, entry in testbed.instruments.items()
         ],
         "light_paths": [
-            {"source": name, "photon": photon, "path": list(getattr(source, photon))}
-            for name, source in testbed.sources.items()
-            for photon in PHOTONS
+            {"light": stretch.label, "path": list(stretch.words)}
+            for stretch in [*lights(testbed), *outputs(testbed)]
         ],
         "detectors": len(testbed.detectors),
     }
@@ -109,7 +108,7 @@ def _summary(facts: dict[str, Any]) -> Iterator[str]:
             if i["node"] == node
         )
     yield f"Light, to {facts['detectors']} detectors"
-    yield from _table([f"{p['source']} {p['photon']}", " -> ".join(p["path"])] for p in facts["light_paths"])
+    yield from _table([p["light"], " -> ".join(p["path"] or ["dark"])] for p in facts["light_paths"])
     if "experiment" in facts:
         yield from _plan(facts)
     yield f"{facts['file']}: no problems found"

@@ -4,7 +4,7 @@ Both open no instrument and raise `ConfigError` with everything that is wrong, i
 they return is free of errors. What cannot be read at all hides what depends on it, never the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args, get_origin
@@ -209,13 +209,14 @@ def _with_settings(document: Document) -> tuple[dict[str, object], set[str], lis
     problems: list[Problem] = []
     failed: set[str] = set()
     ready: dict[str, object] = {}
+    known = models()
     for name, entry in entries.items():
         model = entry.get("model") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(model, str):
             ready[name] = entry
             failed.add(name)
             continue
-        settings, found = _settings(document, ("instruments", name), model, entry.get("settings"))
+        settings, found = _settings(document, ("instruments", name), model, known, entry.get("settings"))
         ready[name] = {**entry, "settings": settings or Settings()}
         if settings is None:
             failed.add(name)
@@ -224,10 +225,10 @@ def _with_settings(document: Document) -> tuple[dict[str, object], set[str], lis
 
 
 def _settings(
-    document: Document, at: Path, model: str, data: object
+    document: Document, at: Path, model: str, known: Collection[str], data: object
 ) -> tuple[Settings | None, list[Problem]]:
-    if model not in models():
-        message = f"unknown model {show_value(model)}; {choices(model, models())}"
+    if model not in known:
+        message = f"unknown model {show_value(model)}; {choices(model, known)}"
         return None, [document.at_value((*at, "model"), message)]
     try:
         driver = find(model)

@@ -71,7 +71,7 @@ def _switches(inventory: Inventory) -> Iterator[Fault]:
 
 
 def _twice(testbed: Testbed) -> Iterator[Fault]:
-    """What stands in two paths of photons, or twice in one path of any light."""
+    """What stands in two paths of photons, or where light of any kind goes round for ever."""
     known: dict[Path, Stretch] = {s.place: s for s in lights(testbed) if s.place[0] != "beams"}
     waiting = list(known.values())
     used: dict[str, str] = {}
@@ -82,18 +82,28 @@ def _twice(testbed: Testbed) -> Iterator[Fault]:
                 again = f"{show_value(word)} stands in {used[word]} already"
                 yield Fault((*stretch.place, number), again)
             used[word] = stretch.title
-            behind = outputs_of(testbed, here) if (here := _known(testbed, word)) else {}
+            behind = outputs_of(testbed, here) if (here := _branching(testbed, word)) else {}
             fresh = {s.place: s for s in behind.values() if s.place not in known}
             known |= fresh
             waiting += fresh.values()
-    for stretch in [*lights(testbed), *outputs(testbed)]:
+    for stretch in lights(testbed):
         if stretch.place not in known:
-            for number, word in enumerate(stretch.words):
-                if word in stretch.words[:number]:
-                    yield Fault((*stretch.place, number), f"{show_value(word)} stands in this path already")
+            yield from _round(testbed, stretch, ())
 
 
-def _known(testbed: Testbed, word: str) -> Stage | None:
+def _round(testbed: Testbed, stretch: Stretch, behind: tuple[str, ...]) -> Iterator[Fault]:
+    """Where a beam comes to a thing a second time, whatever switches are set to."""
+    for number, word in enumerate(stretch.words):
+        if word in (*behind, *stretch.words[:number]):
+            yield Fault((*stretch.place, number), f"light comes to {show_value(word)} a second time here")
+            return
+        here = _branching(testbed, word)
+        if here is not None and here.kind == "splitter":
+            for branch in outputs_of(testbed, here).values():
+                yield from _round(testbed, branch, (*behind, *stretch.words[: number + 1]))
+
+
+def _branching(testbed: Testbed, word: str) -> Stage | None:
     """A branching by its word; other things, and those with errors, do not matter here."""
     name, _, port = word.partition(".")
     if name in testbed.splitters:

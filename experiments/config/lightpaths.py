@@ -7,6 +7,7 @@ has one *route* or many. What is wrong with paths is said by `experiments.config
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from drivers.capabilities import (
@@ -95,6 +96,11 @@ class Stretch:
     """Like `the idler of alice_source`."""
     words: tuple[str, ...]
 
+    @property
+    def label(self) -> str:
+        """Shorter: `alice_source idler`, `alice_pump_tap`, `loop_switch 2`."""
+        return " ".join(str(step) for step in self.place[1:] if step not in ("path", "outputs"))
+
 
 def lights(testbed: Testbed) -> Iterator[Stretch]:
     """The light paths that begin where light is born: of photons first, then of beams."""
@@ -138,6 +144,7 @@ def kind_of(driver: type[Instrument]) -> StageKind | None:
     return next((kind for capability, kind in CAPABILITIES.items() if issubclass(driver, capability)), None)
 
 
+@cache  # the catalogue reads the metadata of every installed package each time
 def _kind_of_model(model: str) -> StageKind | None:
     try:
         return kind_of(find(model))

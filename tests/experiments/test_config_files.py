@@ -120,7 +120,7 @@ WRONG_TESTBEDS = [
      "safe_order: 'alice_pump' is not a list"),
     ("two_sided_exponential", "two_sided_exponental", "^two_sided_exponental",
      "simulation.sources.alice_source.biphoton.shape: 'two_sided_exponental' is not known here; "
-     "allowed: two_sided_exponential; did you mean 'two_sided_exponential'?"),
+     "allowed: two_sided_exponential, gaussian; did you mean 'two_sided_exponential'?"),
     ("tagger: alice_tagger.1}", "tagger: alice_tagger}", "tagger: ^alice_tagger}",
      "detectors.alice_h.tagger: 'alice_tagger' is no channel of an instrument; "
      "write NAME.NUMBER, like hub_tagger.1"),
@@ -128,9 +128,8 @@ WRONG_TESTBEDS = [
      "fibres.alice fibre: 'alice fibre' is no name; allowed: up to 64 letters, digits and _, a letter first; "
      "for example 'alice_fibre'"),
     # units and ranges
-    ("alice_pump_tap: {light: alice_pump, meter: alice_pump_meter, fraction: 1 %}",
-     "alice_pump_tap: {light: alice_pump, meter: alice_pump_meter, fraction: 1 W}", "^1 W}",
-     "taps.alice_pump_tap.fraction: 'W' is a unit of power, not of fraction (units of fraction: %)"),
+    ("fraction: 1 %", "fraction: 1 W", "^1 W",
+     "beams.alice_pump_tap.fraction: 'W' is a unit of power, not of fraction (units of fraction: %)"),
     ("pair_rate: 9.2 MHz", "pair_rate: -9.2 MHz", "^-9.2 MHz",
      "simulation.sources.alice_source.pair_rate: '-9.2 MHz' is out of range; allowed: at least 0"),
     ("frequency_error: 1e-11", "frequency_error: '1e-11'", "^'1e-11'",
@@ -153,14 +152,17 @@ WRONG_TESTBEDS = [
      "safe_order[0]: 'alice_pomp' is no instrument of this testbed; "),
     ("safe_order: [alice_pump, bob_pump", "safe_order: [alice_pump, alice_pump", "alice_pump, ^alice_pump",
      "safe_order[1]: 'alice_pump' stands in the order already"),
-    ("pump: alice_pump,", "pump: alice_hwp,", "pump: ^alice_hwp,",
+    ("pump: alice_pump\n", "pump: alice_hwp\n", "pump: ^alice_hwp\n",
      "sources.alice_source.pump: 'alice_hwp' is a RotationMount, here stands a Laser; "
      "allowed: alice_pump, bob_pump"),
     ("qwp: alice_qwp", "qwp: alice_pump", "qwp: ^alice_pump",
      "analysers.alice_analyser.qwp: 'alice_pump' is a Laser, here stands a RotationMount; "
      "allowed: alice_qwp, alice_hwp, bob_qwp, bob_hwp"),
-    ("meter: alice_pump_meter", "meter: alice_pump", "meter: ^alice_pump,",
-     "taps.alice_pump_tap.meter: 'alice_pump' is a Laser, here stands a PowerMeter; "),
+    ("path: [alice_pump_meter]", "path: [alice_pump]", "path: [^alice_pump]",
+     "beams.alice_pump_tap.path[0]: 'alice_pump' is a Laser, which light does not meet; "
+     "allowed: alice_paddles, bob_paddles, alice_pump_meter, bob_pump_meter; did you mean 'alice_pump_meter'?"),
+    ("laser: alice_pump,", "laser: alice_paddles,", "laser: ^alice_paddles",
+     "beams.alice_pump_tap.laser: 'alice_paddles' is a PolarizationController, here stands a Laser; "),
     ("outputs: {H: alice_h,", "outputs: {H: alice_hh,", "^alice_hh",
      "analysers.alice_analyser.outputs.H: 'alice_hh' is no detector of this testbed; "),
     # the same thing twice
@@ -173,9 +175,9 @@ WRONG_TESTBEDS = [
      "hub_nanowires.2, hub_nanowires.3, hub_nanowires.4; did you mean 'hub_nanowires."),
     ("hwp: bob_hwp", "hwp: bob_qwp", "hwp: ^bob_qwp",
      "analysers.bob_analyser.hwp: 'bob_qwp' is used twice; it is the qwp of bob_analyser already"),
-    ("dV: hub_dv", "dV: hub_dh", "dV: ^hub_dh",
-     "bell_state_measurements.hub_bsm.outputs.dV: 'hub_dh' is used "
-     "twice; it is the output dH of hub_bsm already"),
+    ("dV: hub_dv", "dV: hub_cv", "dV: ^hub_cv",
+     "bell_state_measurements.hub_bsm.outputs.dV: 'hub_cv' is used "
+     "twice; it is the output cV of hub_bsm already"),
     # where things stand
     ("bob_qwp: {node: bob,", "bob_qwp: {node: hub,", "qwp: ^bob_qwp,",
      "analysers.bob_analyser.qwp: 'bob_qwp' stands at hub; here something at bob is needed"),
@@ -188,19 +190,19 @@ WRONG_TESTBEDS = [
      "is at alice there"),
     ("alice_paddles, hub_bsm.a]", "alice_paddles]", "^alice_paddles]",
      "sources.alice_source.idler[1]: the light ends at 'alice_paddles'; allowed at the end: "
-     "alice_analyser, bob_analyser, hub_bsm.a, hub_bsm.b"),
+     "alice_analyser, bob_analyser, hub_bsm.a, hub_bsm.b, alice_pump_meter, bob_pump_meter, or a detector"),
     ("signal: [alice_analyser]", "signal: [alice_analizer]", "^alice_analizer",
-     "sources.alice_source.signal[0]: 'alice_analizer' is nothing that light passes; allowed: a fibre, a "
-     "polarization controller, an analyser or an input of a Bell-state measurement; "
-     "did you mean 'alice_analyser'?"),
+     "sources.alice_source.signal[0]: 'alice_analizer' is nothing that light meets; allowed: a fibre, wave "
+     "plate, filter, splitter, analyser or detector, an input of a switch or of a Bell-state measurement, or "
+     "an instrument that light passes; did you mean 'alice_analyser'?"),
     ("hub_bsm.a]", "hub_bsm.e]", "^hub_bsm.e", "sources.alice_source.idler[2]: 'hub_bsm.e' is no input of a "
      "Bell-state measurement; allowed: hub_bsm.a, hub_bsm.b; did you mean 'hub_bsm."),
     ("bob_paddles, hub_bsm.b]", "bob_paddles, hub_bsm.a]", "bob_paddles, ^hub_bsm.a",
      "sources.bob_source.idler[2]: 'hub_bsm.a' stands in the idler of alice_source already"),
     ("[bob_fibre, bob_paddles", "[bob_fibre, bob_hwp", "bob_fibre, ^bob_hwp",
-     "sources.bob_source.idler[1]: 'bob_hwp' is a RotationMount, here stands a PolarizationController; "
-     "allowed: alice_paddles, bob_paddles"),
-    ("signal: [alice_analyser], idler: [", "signal: [alice_analyser], idler: [hub_bsm.a, ", "^hub_bsm.a, ",
+     "sources.bob_source.idler[1]: 'bob_hwp' is a RotationMount, which light does not meet; allowed: "
+     "alice_paddles, bob_paddles, alice_pump_meter, bob_pump_meter"),
+    ("idler: [alice_fibre, ", "idler: [hub_bsm.a, alice_fibre, ", "^hub_bsm.a, ",
      "sources.alice_source.idler[0]: 'hub_bsm.a' ends a light path; nothing can stand behind it"),
     ("bob_fibre: {from", "bob_hwp: {from", "^bob_hwp: {from",
      "fibres.bob_hwp: 'bob_hwp' is the name of instruments.bob_hwp already"),
@@ -447,14 +449,16 @@ def test_a_file_of_neither_kind_says_so(bench: Bench) -> None:
 
 
 SECTIONS = ["nodes", "instruments", "safe_order", "fibres", "sources", "analysers", "bell_state_measurements",
-            "detectors", "taps", "simulation"]  # fmt: skip
+            "detectors", "beams", "clocks", "emitters", "wave_plates", "filters", "splitters", "switches",
+            "simulation"]  # fmt: skip
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("value", ["5", "[a, b]", "{a: b}", "", "text", "{a: {}}", "{a: [1]}"])
 def test_a_section_of_the_wrong_kind_never_crashes(bench: Bench, section: str, value: str) -> None:
     text = (bench.folder / TESTBED).read_text()
-    start = text.index(f"\n{section}:")
+    start = text.find(f"\n{section}:")
+    start = len(text) if start < 0 else start
     end = text.find("\n\n", start + 2)
     (bench.folder / TESTBED).write_text(
         f"{text[:start]}\n{section}: {value}\n{text[end:] if end > 0 else ''}"
