@@ -30,6 +30,9 @@ from timetags.files.tag_file import Damage, TagFileError, TagFileInfo
 
 RECORD_BYTES: Final = 4
 
+ORIGIN_TAG: Final = "Bellbench_OriginPs"
+"""A header tag of ours: the time of the stream (ps) that is time 0 of a T2 file. Added to all times."""
+
 MARKER_TOLERANCE_PS: Final = 1_000_000
 """In PicoQuant's words (Read_PTU.py in their file format demos), markers "may appear in the file slightly out
 of order with respect to regular (photon) event records. This is by design." How far that is, they do not say:
@@ -74,6 +77,7 @@ def open_ptu(path: Path) -> RecordFile:
         kind, unit, step = _needed(header)
     except ValueError as error:
         raise TagFileError(path, str(error)) from error
+    origin = _origin(header, kind)
     size = path.stat().st_size
     records, end, known = _extent(header, size)
     if kind.is_t3:
@@ -92,10 +96,10 @@ def open_ptu(path: Path) -> RecordFile:
             duration_ps=_duration(header),
             header=header.tags,
         ),
-        partial(PtuDecoder, kind, unit, step),
+        partial(PtuDecoder, kind, unit, step, origin),
         begin=header.length,
         end=end,
-        start_ps=0,
+        start_ps=origin,
         tolerance_ps=tolerance,
         known=known,
     )
@@ -113,9 +117,10 @@ class PtuDecoder:
     record_bytes = RECORD_BYTES
     tags_per_record = rec.MARKERS
 
-    def __init__(self, kind: RecordType, unit: Fraction, step: Fraction) -> None:
+    def __init__(self, kind: RecordType, unit: Fraction, step: Fraction, origin: int = 0) -> None:
         self._unit = unit
         self._state = np.zeros(rec.STATE_SIZE, np.int64)
+        self._state[rec.BASE] = math.floor(origin / unit)
         # In T2 the kernels count units, and what comes out is scaled if a unit is not 1 ps.
         self._scale = None if kind.is_t3 or unit == 1 else _parts(unit)
         limit = int(LATEST_PS / max(unit, Fraction(1)))
@@ -211,6 +216,13 @@ def _extent(header: Header, size: int) -> tuple[int, int, list[Damage]]:
         reason = f"behind the {int(stated):,} records that the header states"
         return int(stated), end, [Damage(end, size - end, (size - end) // RECORD_BYTES, reason)]
     return there, size, []
+
+
+def _origin(header: Header, kind: RecordType) -> int:
+    origin = header.tags.get(ORIGIN_TAG)
+    if isinstance(origin, int) and abs(origin) < LATEST_PS and not kind.is_t3:
+        return origin
+    return 0
 
 
 def _duration(header: Header) -> int | None:

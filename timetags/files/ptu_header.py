@@ -89,10 +89,13 @@ def build(tags: Sequence[HeaderTag]) -> bytes:
     return MAGIC + VERSION + b"".join(tag.to_bytes() for tag in (*tags, HeaderTag(END, None)))
 
 
-def value_place(tags: Sequence[HeaderTag], name: str) -> int:
-    """The byte in `build(tags)` at which the 8 bytes of the value of the tag `name` begin."""
-    before = tags[: [tag.name for tag in tags].index(name)]
-    return len(MAGIC + VERSION) + sum(len(tag.to_bytes()) for tag in before) + _TAG.size - 8
+def value_places(tags: Sequence[HeaderTag]) -> dict[tuple[str, int], int]:
+    """For each tag, by name and index, the byte in `build(tags)` at which the 8 bytes of its value begin."""
+    places, at = {}, len(MAGIC + VERSION)
+    for tag in tags:
+        places[tag.name, tag.index] = at + _TAG.size - 8
+        at += len(tag.to_bytes())
+    return places
 
 
 def parse(file: IO[bytes]) -> Header:
