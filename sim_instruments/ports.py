@@ -112,6 +112,8 @@ class DiodePort:
     """Written by the instrument."""
     excess_v: float | None = None
     """Excess bias over breakdown; None: at its operating point. Written by the instrument."""
+    temperature_k: float | None = None
+    """Of the diode; None: at its operating point. Written by the instrument."""
     clicks: int = 0
     """Clicks since the bench began, as the module's own counter sees them. Written by the world."""
 
@@ -141,6 +143,8 @@ class TaggerPort:
     clock_locked: bool = True
     """Whether its clock follows the reference. Written by whatever distributes the reference (a White Rabbit
     switch) or by a test; unlocked, the clock's frequency error is a free oscillator's."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """Tags of every input that its buffer had no room for, since the bench began. Written by the world."""
 
 
 @dataclass

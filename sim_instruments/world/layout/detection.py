@@ -48,6 +48,8 @@ class Detector:
     """Nanowire: above it the wire goes normal and stays so until the bias is lowered."""
     operating_excess_v: float = 0.0
     """Avalanche diode: excess bias over breakdown at which efficiency and dark counts are those stated."""
+    operating_temperature_k: float = 233.15
+    """Avalanche diode: temperature at which dark counts are those stated."""
     max_rate_hz: float = float("inf")
     """A nanowire that absorbs more photons than this latches, a diode saturates. [assumed]"""
     ambient_hz: float = 0.0
