@@ -89,9 +89,9 @@ def _print(found: list[dict[str, Any]], strangers: list[str]) -> None:
         who = entry["identity"]
         state = "\n".join(f"{name} {value}" for name, value in entry["state"].items())
         name = " ".join(filter(None, (who["manufacturer"], who["model"], who["serial_number"])))
-        table.add_row(
-            where, name, who["firmware"], state if entry["settled"] else f"[yellow]moving[/yellow]\n{state}"
-        )
+        if not entry["settled"]:
+            state = f"[yellow]moving[/yellow]\n{state}"
+        table.add_row(where, name, who["firmware"], state)
     console = Console()
     console.print(table)
     for address in strangers:
