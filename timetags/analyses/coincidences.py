@@ -18,7 +18,14 @@ from timetags.analyses.heralds import delay_table
 from timetags.block import Channels, TagBlock, Times, check_channels
 from timetags.jit import kernel
 from timetags.lookaround import Lookaround, Stretch
+from timetags.retime import Retimer
 from timetags.vectors import trailing_zeros, where_close
+
+# Each distinct delay is one look more around every reference that has a neighbour as far away as the delays
+# spread. At 10 Mcps that is every tag from 100 ns on: then more than a few looks cost more than it does to
+# take out the delays before.
+_CROWDED_PS = 100_000
+_FEW_DELAYS = 3
 
 
 class Coincidences:
@@ -41,6 +48,8 @@ class Coincidences:
         window_ps: int | Mapping[int, int],
         gate_ps: tuple[int, int] | None = None,
     ) -> None:
+        if not patterns:
+            raise ValueError("there is no pattern to count")
         self.patterns = [tuple(pattern) for pattern in patterns]
         for pattern in self.patterns:
             if len(pattern) < 2 or len(set(pattern)) != len(pattern):
@@ -51,6 +60,10 @@ class Coincidences:
         partners: list[list[Sequence[int]]] = [[] for _ in kinds]
         for pattern in (self.patterns[k] for k in self._order):
             partners[kinds.index(pattern[0])].append(pattern[1:])
+        self._retimer = None
+        delays = {delays_ps.get(channel, 0) for channel in chain(*self.patterns)}
+        if len(delays) > _FEW_DELAYS and max(delays) - min(delays) > _CROWDED_PS:
+            self._retimer, delays_ps = Retimer(delays_ps), {}
         windows = windows_of(chain(*chain(*partners)), delays_ps, window_ps)
         self._combinations = Combinations(windows, partners)
         gate = ALWAYS_PS if gate_ps is None else gate_ps
@@ -68,17 +81,18 @@ class Coincidences:
     def add(self, block: TagBlock) -> None:
         """Count on with the next block of the merged stream (undelayed). Coincidences near its end wait for
         the blocks that complete their surroundings. ValueError if it starts before the last one's end."""
-        for stretch in self._stream.add(block):
-            self._count(stretch)
+        self._count(self._stream.add(block if self._retimer is None else self._retimer.add(block)))
 
     def finish(self) -> None:
         """Count what still waits."""
-        for stretch in self._stream.finish():
-            self._count(stretch)
+        if self._retimer is not None:
+            self._count(self._stream.add(self._retimer.finish()))
+        self._count(self._stream.finish())
 
-    def _count(self, stretch: Stretch) -> None:
-        twice, kinds = self._references.find(stretch)
-        self._combinations.count(stretch, Instants(twice, kinds, np.zeros_like(kinds)), self._counts)
+    def _count(self, stretches: Iterable[Stretch]) -> None:
+        for stretch in stretches:
+            twice, kinds = self._references.find(stretch)
+            self._combinations.count(stretch, Instants(twice, kinds, np.zeros_like(kinds)), self._counts)
 
 
 def all_folds(channels: Sequence[int], folds: Collection[int]) -> list[tuple[int, ...]]:

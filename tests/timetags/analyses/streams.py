@@ -41,9 +41,9 @@ def blocks(tags: Tags, cuts: Sequence[int], begin: int = FIRST_PS, end: int = EN
         yield block_of([tag for tag in tags if start <= tag[0] < stop], start, stop)
 
 
-def feed(analysis: A, tags: Tags, cuts: Sequence[int]) -> A:
+def feed(analysis: A, tags: Tags, cuts: Sequence[int], begin: int = FIRST_PS, end: int = END_PS) -> A:
     """Give the analysis the whole stream in blocks, and end it."""
-    for block in blocks(tags, cuts):
+    for block in blocks(tags, cuts, begin, end):
         # An analysis may keep nothing of a block: the arrays are wiped after it.
         analysis.add(block)
         block.times[:] = 2**62
