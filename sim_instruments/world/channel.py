@@ -1,6 +1,6 @@
 """A channel: one detector, from photons to clicks in the clock of the tagger that it is wired to."""
 
-from math import ceil, inf, sqrt
+from math import ceil, floor, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from sim_instruments.world.detection import (
     scatter,
 )
 from sim_instruments.world.layout import Detector, Layout, PairSource, Tagger
-from sim_instruments.world.pairs import Floats
+from sim_instruments.world.polarization import Floats
 from sim_instruments.world.quantiles import MAX_NORMAL, random_bits
 from sim_instruments.world.randomness import generator
 from sim_instruments.world.scratch import Scratch
@@ -30,6 +30,8 @@ TRIGGER_NOISE_HZ = 1e6
 FLOOD = 0.5
 """Noise clicks per dead time from which noise is drawn between dead times only: what falls into them, perhaps
 all the light of a laser, then costs nothing."""
+FASTEST_HZ = 1e8
+"""Noise is never faster than this, when there is no dead time to speak of: pulses run together. [assumed]"""
 REACH = 40.0
 """No time drawn from a law with an exponential tail exceeds this many of its constants: exp(-40)."""
 
@@ -161,14 +163,9 @@ class Channel:
         in order, none twice. Photons are times of the slice in picoseconds, nearly sorted. The clock must
         have been advanced to the slice's end."""
         detector = self.detector
-        since_ps, horizon_ps = start_ps + round(self._since), start_ps + span_ps - self._guard_ps
-        self.clicks = 0
-        tags = np.empty(0, dtype=np.int64)
-        if not self.seen or self.gating is None:
-            self._late = np.empty(0)
-        else:
-            path = self.node_clock.path(start_ps, max(since_ps, 0), start_ps + span_ps)
-            horizon = path.crossing(self.watermark(start_ps + span_ps)) if horizon_ps > 0 else -inf
+        path = self.node_clock.path(start_ps, max(start_ps + floor(self._since), 0), start_ps + span_ps)
+        horizon = path.crossing(self.watermark(start_ps + span_ps))
+        if self.seen and self.gating is not None:
             passed = passed_on(detector, self.absorbed_hz)
             light, n = self._arrived(photons, passed)
             train = self.gating.train(start_ps)
@@ -183,12 +180,14 @@ class Channel:
                 detector.afterpulse_time_s * 1e12, train, self._state, self.rng, path.begin, path.shown,
                 path.fraction, path.pace, self.tagger.resolution_ps, tags,
             )  # fmt: skip
-            tags = tags[: self.clicks]
             self._late = light[used:n] - span_ps
-        self._since = max(self._since, float(span_ps - self._guard_ps)) - span_ps
+        else:
+            self.clicks, tags = 0, np.empty(0, dtype=np.int64)
+            self._late = np.empty(0)
+        self._since = max(self._since, horizon) - span_ps
         self._state[0] -= span_ps
         self._state[3:] -= span_ps
-        return tags
+        return tags[: self.clicks]
 
     def _arrived(self, photons: list[Floats], passed: float) -> tuple[Floats, int]:
         """Photons when they make themselves felt, with those that waited, sorted, infinity behind them; and
@@ -218,6 +217,7 @@ class Channel:
         span = max(horizon - self._since, 0.0)
         if rate * dead > FLOOD:
             return np.full(2, inf), 1.0 / rate, int(span / dead) + 2
+        rate = min(rate, FASTEST_HZ * 1e-12)
         open_time = span if train[0] == 0.0 else (span / train[0] + 2) * train[1]
         mean = rate * open_time
         most = ceil(mean + 8 * sqrt(mean) + 8) if mean > 0.0 else 0

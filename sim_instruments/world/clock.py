@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.world.layout import Clock
-from sim_instruments.world.pairs import Floats
+from sim_instruments.world.polarization import Floats
 
 STEP_PS = 10_000_000_000
 FREE_ERROR = 1e-6

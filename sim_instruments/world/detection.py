@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sim_instruments.ports import DiodePort, GatePort, NanowirePort
 from sim_instruments.world.layout import Detector, Gate
-from sim_instruments.world.pairs import Floats
+from sim_instruments.world.polarization import Floats
 from sim_instruments.world.quantiles import Bits, exponential, normal
 from timetags.jit import inline_kernel, kernel
 
