@@ -45,6 +45,10 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
         switches=tuple(_switch(name, testbed, truth) for name in testbed.switches),
         analysers=tuple(_analyser(name, testbed, truth) for name in testbed.analysers),
         measurements=tuple(_measurement(name, testbed, truth) for name in testbed.bell_state_measurements),
+        sensors=tuple(
+            light.Sensor(name, sensor.noise_equivalent_power, sensor.bandwidth)
+            for name, sensor in truth.sensors.items()
+        ),
     )
 
 
@@ -57,6 +61,11 @@ def _all_of(testbed: Testbed, capability: type[Any]) -> Iterator[str]:
 
 def _pulses(rate_hz: float | None, width_s: float | None) -> light.Pulses | None:
     return None if rate_hz is None else light.Pulses(1 / rate_hz, width_s or 0.0)
+
+
+def _given(**numbers: Any) -> dict[str, Any]:
+    """Those that are; for the others the light field has its own."""
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _wrong_way(extinction_db: float | None) -> float:
@@ -151,6 +160,7 @@ def _fibre(name: str, testbed: Testbed, truth: Simulation) -> light.Fibre:
             channel.filter_bandwidth,
             channel.direction,
             channel.laser,
+            channel.laser_power,
         ),
     )
 
@@ -258,6 +268,7 @@ def _detector(name: str, testbed: Testbed, truth: Simulation) -> light.Detector:
         operating_bias_a=hidden.operating_bias or 0.0,
         switching_current_a=hidden.switching_current or 0.0,
         operating_excess_v=hidden.operating_excess_voltage or 0.0,
+        **_given(operating_temperature_k=hidden.operating_temperature),
         max_rate_hz=hidden.max_rate or inf,
         ambient_hz=hidden.ambient_counts,
         gate=gate,
@@ -284,5 +295,5 @@ def _taggers(testbed: Testbed, truth: Simulation) -> Iterator[light.Tagger]:
             resolution_ps=round(hidden.resolution * 1e12),
             dead_time_s=hidden.dead_time,
             max_rate_hz=hidden.max_rate or inf,
-            **({} if hidden.buffer is None else {"buffer_tags": hidden.buffer}),
+            **_given(buffer_tags=hidden.buffer),
         )

@@ -137,10 +137,11 @@ PHASE_WALK = Quantity("phase walk", _prefixed("s/sqrt(s)", "fpnµ"), "2 ps/sqrt(
 FREQUENCY_WALK = Quantity(
     "frequency walk", {"/sqrt(s)": _times("1"), "1/sqrt(s)": _times("1")}, "1e-12 /sqrt(s)"
 )
+NOISE_POWER = Quantity("noise-equivalent power", _prefixed("W/sqrt(Hz)", "fpnµm"), "15 pW/sqrt(Hz)")
 QUANTITIES = (
     TIME, LENGTH, FREQUENCY, POWER, CURRENT, VOLTAGE, ANGLE, TEMPERATURE_DIFFERENCE, LEVEL, ATTENUATION,
     SLOPE_EFFICIENCY, FRACTION, POLARIZATION_DIFFUSION, DISPERSION, RAMAN_EFFICIENCY, TUNING, PHASE_WALK,
-    FREQUENCY_WALK,
+    FREQUENCY_WALK, NOISE_POWER,
 )  # fmt: skip
 
 Seconds = Annotated[float, TIME]
@@ -161,6 +162,7 @@ RamanEfficiency = Annotated[float, RAMAN_EFFICIENCY]
 HertzPerKelvin = Annotated[float, TUNING]
 PhaseWalk = Annotated[float, PHASE_WALK]
 FrequencyWalk = Annotated[float, FREQUENCY_WALK]
+NoisePower = Annotated[float, NOISE_POWER]
 
 
 def format_si(value: float, unit: str, digits: int = 4) -> str:

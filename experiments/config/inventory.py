@@ -33,6 +33,7 @@ SECTION_WORDS = {
     "controllers": "polarization controller",
     "shutters": "shutter",
     "delay_lines": "delay line",
+    "sensors": "power meter or polarimeter",
 }
 """The sections of a testbed and of its simulation, and what one thing in each is called."""
 

@@ -21,6 +21,7 @@ from drivers.units import (
     HertzPerKelvin,
     Kelvin,
     Metres,
+    NoisePower,
     PhaseWalk,
     PolarizationDiffusion,
     Radians,
@@ -141,6 +142,9 @@ class SimulatedClassicalChannel(Part):
     direction: Literal["forward", "backward"] = "forward"
     laser: Name | None = None
     """The laser that makes it; without one it always shines."""
+    laser_power: Annotated[Watts, Positive] | None = None
+    """Power of that laser at which `power` is launched, which is proportional to it; without it `power` is
+    launched whenever the laser shines."""
 
 
 class SimulatedFibre(Part):
@@ -277,11 +281,20 @@ class SimulatedDetector(Part):
     operating_bias: Annotated[Amperes, Positive] | None = None
     switching_current: Annotated[Amperes, Positive] | None = None
     operating_excess_voltage: Annotated[Volts, Positive] | None = None
+    operating_temperature: Annotated[Kelvin, Positive] | None = None
+    """Of a diode in a unit, at which its dark counts are those stated."""
     max_rate: Annotated[Hertz, Positive] | None = None
     """Absorbed photons per second above which a nanowire latches and a diode saturates."""
     ambient_counts: Rate = 0.0
     """By stray light."""
     gate: SimulatedGate | None = None
+
+
+class SimulatedSensor(Part):
+    """The noise of a power meter or polarimeter, within the `bandwidth` of a reading."""
+
+    noise_equivalent_power: Annotated[NoisePower, NotNegative] = 0.0
+    bandwidth: Annotated[Hertz, Positive] = 10.0
 
 
 class SimulatedTagger(Part):
@@ -334,5 +347,6 @@ class Simulation(Part):
     analysers: dict[Name, SimulatedAnalyser] = Field(default_factory=dict)
     bell_state_measurements: dict[Name, SimulatedBellStateMeasurement] = Field(default_factory=dict)
     detectors: dict[Name, SimulatedDetector] = Field(default_factory=dict)
+    sensors: dict[Name, SimulatedSensor] = Field(default_factory=dict)
     taggers: dict[Name, SimulatedTagger] = Field(default_factory=dict)
     clocks: dict[Name, SimulatedClock] = Field(default_factory=dict)

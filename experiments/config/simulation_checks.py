@@ -10,7 +10,9 @@ from drivers.capabilities import (
     DelayLine,
     Laser,
     OpticalSwitch,
+    Polarimeter,
     PolarizationController,
+    PowerMeter,
     Shutter,
     TimeTagger,
 )
@@ -19,14 +21,15 @@ from experiments.config.problems import Fault, Path, choices, show_value
 from experiments.config.simulation import SimulatedDetector, SimulatedEmitter, Simulation
 from experiments.config.testbed import Emitter
 
-INSTRUMENTS: Mapping[str, type[Any]] = {
+INSTRUMENTS: Mapping[str, Any] = {
     "taggers": TimeTagger,
     "controllers": PolarizationController,
     "switches": OpticalSwitch,
     "shutters": Shutter,
     "delay_lines": DelayLine,
+    "sensors": (PowerMeter, Polarimeter),
 }
-"""Sections of the simulation that speak of instruments, and what those must be able to do."""
+"""Sections of the simulation that speak of instruments, and the capability they must have, for isinstance."""
 
 
 def wrong_simulation(inventory: Inventory) -> Iterator[Fault]:
@@ -47,10 +50,7 @@ def wrong_simulation(inventory: Inventory) -> Iterator[Fault]:
     if testbed.simulation is not None:
         yield from _lights(inventory, testbed.simulation)
         yield from _clocks(inventory, testbed.simulation)
-        for name, fibre in testbed.simulation.fibres.items():
-            laser = fibre.classical_channel.laser if fibre.classical_channel else None
-            if laser is not None and (wrong := inventory.wrong_instrument(laser, Laser)):
-                yield Fault(("simulation", "fibres", name, "classical_channel", "laser"), wrong)
+        yield from _classical_channels(inventory, testbed.simulation)
         for name, truth in testbed.simulation.detectors.items():
             yield from _detector(inventory, name, truth)
 
@@ -142,6 +142,18 @@ def _emitter(path: Path, name: str, emitter: Emitter, truth: SimulatedEmitter) -
     yield from _no_pulses(path, name, pulsed, truth.pulse_width)
 
 
+def _classical_channels(inventory: Inventory, truth: Simulation) -> Iterator[Fault]:
+    for name, fibre in truth.fibres.items():
+        path: Path = ("simulation", "fibres", name, "classical_channel")
+        channel = fibre.classical_channel
+        if channel is None:
+            continue
+        if channel.laser is None and channel.laser_power is not None:
+            yield Fault((*path, "laser_power"), "the channel has no laser; leave laser_power out")
+        if channel.laser is not None and (wrong := inventory.wrong_instrument(channel.laser, Laser)):
+            yield Fault((*path, "laser"), wrong)
+
+
 def _clocks(inventory: Inventory, truth: Simulation) -> Iterator[Fault]:
     """A tagger has a clock of its own or shares one."""
     shared = {tagger: name for name, clock in inventory.testbed.clocks.items() for tagger in clock.taggers}
@@ -170,11 +182,11 @@ def _detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iter
     if truth.gate is not None and detector.gate is not None:
         yield Fault((*path, "gate"), f"{detector.gate.instrument} gates {name}; leave gate out here")
     unit = detector.instrument.instrument if detector.instrument else None
-    for key in ("operating_bias", "switching_current", "operating_excess_voltage"):
+    for key in ("operating_bias", "switching_current", "operating_excess_voltage", "operating_temperature"):
         given = getattr(truth, key) is not None
-        of_nanowire = key != "operating_excess_voltage"
+        of_nanowire = key in ("operating_bias", "switching_current")
         if given and unit is None:
-            yield Fault((*path, key), f"{name} has no instrument that could set a bias; leave {key} out")
+            yield Fault((*path, key), f"{name} has no instrument that could change it; leave {key} out")
         elif given and of_nanowire != (truth.kind == "nanowire"):
             yield Fault((*path, key), f"{name} is a {truth.kind}; leave {key} out")
         elif unit is not None and not given and of_nanowire and truth.kind == "nanowire":

@@ -50,6 +50,7 @@ from drivers.units import Fraction, Seconds, Watts, format_si
         ("-1.5 GHz/K", units.TUNING, -1.5e9),
         ("2 ps/sqrt(s)", units.PHASE_WALK, 2e-12),
         ("1e-12 /sqrt(s)", units.FREQUENCY_WALK, 1e-12),
+        ("15 pW/sqrt(Hz)", units.NOISE_POWER, 15e-12),
         (0, units.TIME, 0.0),
         ("0", units.POWER, 0.0),
     ],

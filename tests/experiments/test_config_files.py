@@ -160,7 +160,7 @@ WRONG_TESTBEDS = [
      "allowed: alice_qwp, alice_hwp, bob_qwp, bob_hwp"),
     ("path: [alice_pump_meter]", "path: [alice_pump]", "path: [^alice_pump]",
      "beams.alice_pump_tap.path[0]: 'alice_pump' is a Laser, which light does not meet; "
-     "allowed: alice_paddles, bob_paddles, alice_pump_meter, bob_pump_meter; did you mean 'alice_pump_meter'?"),
+     "allowed: alice_paddles, bob_paddles, alice_pump_meter, bob_pump_meter; did you mean 'alice_pump_"),
     ("laser: alice_pump,", "laser: alice_paddles,", "laser: ^alice_paddles",
      "beams.alice_pump_tap.laser: 'alice_paddles' is a PolarizationController, here stands a Laser; "),
     ("outputs: {H: alice_h,", "outputs: {H: alice_hh,", "^alice_hh",
@@ -219,7 +219,7 @@ WRONG_TESTBEDS = [
     (", switching_current: 19 uA", "", "^hub_ch: &nanowire",
      "simulation.detectors.hub_ch: hub_ch is a channel of hub_nanowires; it needs switching_current"),
     ("dark_counts: 500 Hz,", "dark_counts: 500 Hz, operating_bias: 1 uA,", "operating_bias: ^1 uA",
-     "simulation.detectors.alice_h.operating_bias: alice_h has no instrument that could set a bias; "
+     "simulation.detectors.alice_h.operating_bias: alice_h has no instrument that could change it; "
      "leave operating_bias out"),
     ("operating_bias: 17 uA", "operating_bias: 19.5 uA", "^19.5 uA",
      "simulation.detectors.hub_ch.operating_bias: not below switching_current, where the wire goes blind"),
