@@ -1,6 +1,6 @@
 """What `bellbench tags coincide` counts: the options made into an analysis, and its counts into rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from math import sqrt
@@ -55,7 +55,7 @@ class Windows:
             raise click.UsageError(f"--window: none is given for channel {channel}; for example --window 1ns")
         return self._own[channel] if channel in self._own else self._all[0]
 
-    def of_all(self, channels: Sequence[int]) -> dict[int, int]:
+    def of_all(self, channels: Iterable[int]) -> dict[int, int]:
         return {channel: self.of(channel) for channel in channels}
 
 
@@ -72,7 +72,7 @@ def folds(
     if not patterns:
         raise ValueError(f"there is no coincidence of {min(numbers, default=2)} among so few channels")
     used = tuple(dict.fromkeys(chain(*patterns)))
-    widths = windows.of_all(used)
+    widths = windows.of_all(chain(*(partners for _, *partners in patterns)))
 
     def make(displacement_ps: int) -> Counting:
         displaced = {c: delays_ps.get(c, 0) + k * displacement_ps for k, c in enumerate(used)}
@@ -87,7 +87,7 @@ def matrix(parties: Sequence[tuple[int, ...]], windows: Windows, delays_ps: dict
     if len(parties) < 2:
         raise ValueError("--party: a matrix has two parties at least")
     used = tuple(chain(*parties))
-    widths = windows.of_all(used)
+    widths = windows.of_all(chain(*parties[1:]))
 
     def make(displacement_ps: int) -> Counting:
         places = [(c, p) for p, party in enumerate(parties) for c in party]

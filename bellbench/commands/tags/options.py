@@ -29,7 +29,7 @@ def channel(text: str) -> int:
     return int(text)
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType[object]):
     """A type of option: its name in the help, and how its text is read."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
