@@ -11,7 +11,7 @@ from typing import Any
 from drivers.address import Address
 from drivers.capabilities import Instrument
 from drivers.catalog import capability_of, find
-from experiments.config.problems import choices, show_value
+from experiments.config.problems import choices, one, show_value
 from experiments.config.testbed import InstrumentEntry, Testbed
 
 SECTION_WORDS = {
@@ -83,4 +83,5 @@ class Inventory:
             return None
         fit = [other for other, candidate in self.drivers.items() if isinstance(candidate, capability)]
         found = capability_of(type(driver))
-        return f"{show_value(name)} is a {found}, here stands a {capability.__name__}; {choices(name, fit)}"
+        here = f"{show_value(name)} is {one(found)}, here stands {one(capability.__name__)}"
+        return f"{here}; {choices(name, fit)}"

@@ -22,7 +22,7 @@ from experiments.config.lightpaths import (
     outputs_of,
     stage,
 )
-from experiments.config.problems import Fault, Path, choices, nearest, show_value
+from experiments.config.problems import Fault, Path, choices, nearest, one, show_value
 from experiments.config.testbed import Testbed
 
 NAMED = ("instruments", "clocks", "sources", "beams", "emitters", *SECTIONS)
@@ -235,9 +235,8 @@ def _wrong_instrument(inventory: Inventory, word: str) -> str | None:
         return None
     passed = [*_passed(inventory, ends=False), *_switch_inputs(inventory), *_passed(inventory, ends=True)]
     if dot or kind_of(type(driver)) is None:
-        kind = capability_of(type(driver))
-        hint = _standing_in(inventory, name)
-        return f"{show_value(word)} is a {kind}, which light does not meet; {hint or choices(word, passed)}"
+        what = f"{show_value(word)} is {one(capability_of(type(driver)))}, which light does not meet"
+        return f"{what}; {_standing_in(inventory, name) or choices(word, passed)}"
     return None
 
 

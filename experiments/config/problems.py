@@ -79,6 +79,11 @@ def show_value(value: object) -> str:
             return str(value)
 
 
+def one(noun: str) -> str:
+    """A noun with its article: `a Laser`, `an OpticalSwitch`."""
+    return f"{'an' if noun[0].lower() in 'aeio' else 'a'} {noun}"
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word most like `word`, or None when none is like it; letter case counts little."""
     from difflib import get_close_matches

@@ -17,7 +17,7 @@ from drivers.capabilities import (
     TimeTagger,
 )
 from experiments.config.inventory import SECTION_WORDS, Inventory
-from experiments.config.problems import Fault, Path, choices, show_value
+from experiments.config.problems import Fault, Path, choices, one, show_value
 from experiments.config.simulation import SimulatedDetector, SimulatedEmitter, Simulation
 from experiments.config.testbed import Emitter
 
@@ -130,7 +130,7 @@ def _emitter(path: Path, name: str, emitter: Emitter, truth: SimulatedEmitter) -
     wanted = {"brightness": pulsed, "pump_time": not pulsed, "laser_power": lit}
     for key, needed in wanted.items():
         given = getattr(truth, key) is not None
-        why = ("has" if lit else "has no") + " laser" if key == "laser_power" else (
+        why = ("has a" if lit else "has no") + " laser" if key == "laser_power" else (
             "is pulsed" if pulsed else "has no repetition_rate, so it is excited continuously"
         )  # fmt: skip
         if needed and not given:
@@ -188,7 +188,8 @@ def _detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iter
         if given and unit is None:
             yield Fault((*path, key), f"{name} has no instrument that could change it; leave {key} out")
         elif given and of_nanowire != (truth.kind == "nanowire"):
-            yield Fault((*path, key), f"{name} is a {truth.kind}; leave {key} out")
+            kind = one(truth.kind.replace("_", " "))
+            yield Fault((*path, key), f"{name} is {kind}; leave {key} out")
         elif unit is not None and not given and of_nanowire and truth.kind == "nanowire":
             yield Fault(path, f"{name} is a channel of {unit}; it needs {key}", at_key=True)
     if truth.operating_bias and truth.switching_current and truth.operating_bias >= truth.switching_current:
