@@ -262,6 +262,24 @@ def test_ctrl_c_leaves_nothing_half_written(
     assert set(tmp_path.iterdir()) == before
 
 
+def test_the_progress_bar_is_gone_before_the_last_word(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(blocks: Iterator[TagBlock], path: Path, name: str) -> int:
+        assert next(blocks)
+        assert next(blocks)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("timetags.files.export.export_tags", interrupted)
+    assert call(["tags", "convert", str(folder), str(tmp_path / "out.csv")]) == ExitCode.INTERRUPTED
+    before, last = capsys.readouterr().err.split("interrupted")
+    assert "reading tags" in before
+    assert last == "\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,6 +1,7 @@
 """`bellbench tags convert`: write a tag file anew in a format that other programs read."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -32,7 +33,8 @@ def convert(file: str, format_: str | None, out: Path, to: str | None, force: bo
     if out.exists() and out.samefile(file):
         raise Refused(f"{out} is the file to read")
     try:
-        tags = export_tags(reading.blocks(), out, name)
+        with closing(reading.blocks()) as blocks:
+            tags = export_tags(blocks, out, name)
     except ImportError as error:
         raise Refused(
             f"{name} needs {error.name}, which is not installed: pip install {error.name}"

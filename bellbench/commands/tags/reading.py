@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,12 @@ class Reading:
         """Read the whole file through the analyses."""
         from timetags.analyses.analysis import OnePass
 
-        OnePass(*analyses).run(self.blocks())
+        with closing(self.blocks()) as blocks:
+            OnePass(*analyses).run(blocks)
 
-    def blocks(self) -> Iterator["TagBlock"]:
-        """The file's blocks, their singles counted, with a progress bar on a terminal if they take long."""
+    def blocks(self) -> Generator["TagBlock", None, None]:
+        """The file's blocks, their singles counted, with a progress bar on a terminal if they take long.
+        Close it, or the bar outlives an interruption."""
         with ProgressBar(f"reading {Path(self.path).name}") as bar:
             for block in self.file:
                 self.singles.add(block)
