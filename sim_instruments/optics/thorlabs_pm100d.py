@@ -1,15 +1,11 @@
 """A simulated Thorlabs PM100D power meter with a germanium sensor, as SCPI over a TCP socket.
 
 `PowerMeter` is the device: sensor, amplifier ranges, averaging, correction for wavelength. `COMMANDS` is
-its SCPI tree, spoken by `Scpi`. The real meter has USB only; a socket carries the same text. Protocol
+its SCPI tree. The real meter has USB only; a socket carries the same text. Protocol
 facts are from thorlabs_pm100d.md of the protocol notes; "invented" marks what no source gives.
 """
 
 import math
-import re
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 from zlib import crc32
@@ -19,7 +15,8 @@ import numpy as np
 from sim_instruments.epoch import EPOCH
 from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.ports import MeterPort, Ports
-from sim_instruments.wire.tcp import Line, Lines, TcpServer
+from sim_instruments.wire.scpi import Command, ErrorQueue, Scpi, Tree
+from sim_instruments.wire.tcp import TcpServer
 
 # The sensor is modelled on the S132C, a germanium photodiode, because it covers both the pump at 780 nm
 # and the light at 1324 nm; its range of wavelengths is remembered from the vendor's catalogue, not in the
@@ -36,24 +33,6 @@ NOISE_A = 0.2e-9  # one sample; invented, and the same in all ranges
 DARK_A = 0.5e-9  # spread of what a sensor gives in the dark before it is zeroed; invented
 ZERO_S = 1.0  # how long zeroing takes; invented
 ERRORS_KEPT = 30  # invented
-
-
-class ScpiError(Exception):
-    """An entry for the error queue. -113 and -222 are in the notes, the others in SCPI-99, volume 2, 21.8."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(f'{code},"{ERRORS[code]}"')
-
-
-ERRORS = {
-    -104: "Data type error",
-    -108: "Parameter not allowed",
-    -109: "Missing parameter",
-    -113: "Undefined header",
-    -222: "Data out of range",
-    -350: "Queue overflow",
-}
 
 
 def responsivity(wavelength_nm: float) -> float:
@@ -148,23 +127,9 @@ class PowerMeter:
         self.full_scale_a = next(r for r in RANGES_A if needed_a <= r)
 
 
-Bounds = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Command:
-    """One header of the tree. `read` answers its query; `write` takes its argument, a number inside
-    `bounds` or one of `choices`; `act` is for a command without argument."""
-
-    read: Callable[[PowerMeter], str] | None = None
-    write: Callable[[PowerMeter, float], None] | None = None
-    choose: Callable[[PowerMeter, str], None] | None = None
-    act: Callable[[PowerMeter], object] | None = None
-    bounds: Callable[[PowerMeter], Bounds] = lambda _: (0.0, 0.0)
-    choices: tuple[str, ...] = ()
-
-
-def number(attribute: str, low: float, high: float, kind: type[int] | type[float] = float) -> Command:
+def number(
+    attribute: str, low: float, high: float, kind: type[int] | type[float] = float
+) -> Command[PowerMeter]:
     """A setting that is a number and nothing else."""
 
     def read(meter: PowerMeter) -> str:
@@ -178,7 +143,7 @@ def number(attribute: str, low: float, high: float, kind: type[int] | type[float
     )
 
 
-def clock(form: str) -> Command:
+def clock(form: str) -> Command[PowerMeter]:
     return Command(read=lambda m: (EPOCH + timedelta(seconds=m.elapsed_s)).strftime(form))
 
 
@@ -190,7 +155,7 @@ def choose_unit(meter: PowerMeter, choice: str) -> None:
     meter.unit, meter.last = choice, None
 
 
-def measurement(quantity: str) -> Command:
+def measurement(quantity: str) -> Command[PowerMeter]:
     """`MEASure:X?`: configure, then read."""
 
     def read(meter: PowerMeter) -> str:
@@ -200,7 +165,7 @@ def measurement(quantity: str) -> Command:
     return Command(read=read)
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Command[PowerMeter]] = {
     "*IDN": Command(read=lambda m: f"THORLABS,PM100D,P{m.serial:07d},2.4.0"),
     "*RST": Command(act=PowerMeter.reset),
     "*OPC": Command(read=lambda _: "1"),
@@ -243,103 +208,8 @@ COMMANDS: dict[str, Command] = {
     "MEASure[:SCALar]:CURRent": measurement("CURR"),
     "ABORt": Command(act=lambda _: None),  # a measurement takes no simulated time here
 }
-"""The tree: capitals are the short form, brackets what may be left out. `*CLS` and `SYSTem:ERRor` belong to
-the error queue and stand in `Scpi`."""
-
-
-def header(tree: str) -> re.Pattern[str]:
-    """The pattern that both the short and the long form of a header match, in any case."""
-    words = re.sub(r"([A-Z]+)([a-z]+)", lambda m: f"{m[1]}(?:{m[2]})?", tree.replace("[", "(?:"))
-    return re.compile(":?" + words.replace("]", ")?").replace("*", r"\*"), re.IGNORECASE)
-
-
-HEADERS = [(header(tree), command) for tree, command in COMMANDS.items()]
-CLEAR, NEXT_ERROR = header("*CLS"), header("SYSTem:ERRor[:NEXT]")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-
-
-class Scpi:
-    """One connection: a message is a line, `;` joins commands, the answers of a message come as one line
-    joined by `;`. Each header counts from the root (SCPI's memory of the last node is left out)."""
-
-    def __init__(self, line: Line, meter: PowerMeter, errors: deque[str]) -> None:
-        self.line, self.meter, self.errors, self.lines = line, meter, errors, Lines()
-
-    def received(self, data: bytes) -> None:
-        for message in self.lines.feed(data):
-            answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
-            answer = ";".join(a for a in answers if a is not None)
-            if answer:
-                self.line.send(f"{answer}\n".encode())
-
-    def execute(self, unit: str) -> str | None:
-        """One command or query; what is wrong with it goes to the error queue."""
-        words, _, argument = unit.partition(" ")
-        words, query, excess = words.partition("?")
-        argument = argument.strip().upper()
-        try:
-            if not words and not query:
-                return None
-            if excess:
-                raise ScpiError(-113)
-            if CLEAR.fullmatch(words) and not query:
-                self.errors.clear()
-                return None
-            if NEXT_ERROR.fullmatch(words) and query:
-                return self.errors.popleft() if self.errors else '+0,"No error"'
-            command = next((c for pattern, c in HEADERS if pattern.fullmatch(words)), None)
-            if command is None:
-                raise ScpiError(-113)
-            if query:
-                return self.ask(command, argument)
-            self.tell(command, argument)
-        except ScpiError as error:
-            full = len(self.errors) >= ERRORS_KEPT
-            if full:
-                self.errors.pop()
-            self.errors.append(str(ScpiError(-350) if full else error))
-        return None
-
-    def ask(self, command: Command, argument: str) -> str:
-        """Raises ScpiError."""
-        if command.read is None:
-            raise ScpiError(-113)
-        if not argument:
-            return command.read(self.meter)
-        if command.write is None or argument not in ("MIN", "MAX"):
-            raise ScpiError(-108)
-        return real(command.bounds(self.meter)[argument == "MAX"])
-
-    def tell(self, command: Command, argument: str) -> None:
-        """Raises ScpiError."""
-        if command.act is not None:
-            if argument:
-                raise ScpiError(-108)
-            command.act(self.meter)
-        elif command.choose is not None or command.write is not None:
-            if not argument:
-                raise ScpiError(-109)
-            self.set(command, argument)
-        else:
-            raise ScpiError(-113)
-
-    def set(self, command: Command, argument: str) -> None:
-        """Raises ScpiError."""
-        if command.choose is not None:
-            if argument not in command.choices:
-                raise ScpiError(-104)
-            command.choose(self.meter, argument)
-        elif command.write is not None:
-            low, high = command.bounds(self.meter)
-            if argument in ("MIN", "MAX"):
-                value = (low, high)[argument == "MAX"]
-            elif _NUMBER.fullmatch(argument):
-                value = float(argument)
-            else:
-                raise ScpiError(-104)
-            if not low <= value <= high:
-                raise ScpiError(-222)
-            command.write(self.meter, value)
+"""Capitals are the short form, brackets what may be left out."""
+TREE = Tree(COMMANDS)
 
 
 class SimThorlabsPm100d(SimInstrument):
@@ -350,8 +220,10 @@ class SimThorlabsPm100d(SimInstrument):
     def __init__(self, name: str, rng: np.random.Generator, port: MeterPort) -> None:
         super().__init__(name, rng)
         self.device = PowerMeter(name, rng, port)
-        self.errors = deque[str]()
-        self.server = TcpServer(self.faults, lambda line: Scpi(line, self.device, self.errors))
+        self.errors = ErrorQueue(ERRORS_KEPT)
+        self.server = TcpServer(
+            self.faults, lambda line: Scpi(line, TREE, self.device, self.errors, self.faults)
+        )
 
     @classmethod
     def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
