@@ -1,136 +1,237 @@
-"""An arm: one entangled-pair source, its signal path to an analyser, its idler path to a Bell-state
-measurement."""
+"""An arm: a pair source of which one photon goes to a Bell-state measurement, its partner to a receiver.
 
+Drawn with their times are the photons that arrive at the measurement, and partners that click whose photon
+arrives or which belong to a bunched cluster; all other clicks of partners are plain noise. Source: physics.md
+1, "Per-slice tables" and "Thermal extras".
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim_instruments.world.interference import Complex
-from sim_instruments.world.layout import Source
-from sim_instruments.world.pairs import (
-    LOST,
-    TWO_SIDED,
-    Bytes,
-    Floats,
-    Shape,
-    bunched,
-    insert_idlers,
-    outcomes,
-    partners,
-    sorted_times,
-)
-from sim_instruments.world.polarization import Matrix, werner_state
+from sim_instruments.world.births import Clusters, Integers, Singles, birth_times, separations
+from sim_instruments.world.polarization import Matrix
 from sim_instruments.world.scratch import Scratch
+from sim_instruments.world.wave_packets import (
+    GAUSSIAN,
+    WIDTH,
+    Floats,
+    WavePacket,
+    Window,
+    separation,
+)
+from timetags.jit import kernel
 
-PS = 1e-12
+Complex = NDArray[np.complex128]
+Room = Callable[[int], tuple[Floats, Singles, Integers]]
+"""Arrays for so many photons: times, separations, rows."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What an arm's settings make of its pairs, until a setting changes. Rates in 1/ps."""
+    """What settings make of an arm's pairs, until one changes. Rates in 1/ps. Outcomes of the partner are
+    numbered 0 to K - 1 where it clicks, K where it is lost."""
 
     conditional: Complex
-    """G[u] (3, 4, 4): unnormalised port density matrices at the Bell-state measurement."""
-    idlers: float
-    """Base rate of idlers that arrive."""
-    clicks: tuple[float, float]
-    """Probability that an arriving idler's signal clicks at H, V."""
-    lone_signals: tuple[float, float]
-    """Rate of clicks at H, V whose idler is lost: noise that nothing else is correlated with."""
-    proposals: float
-    """Rate of proposed two-pair clusters."""
-    fates: Floats
-    """Cumulative probabilities of a cluster's 36 fates, see `pairs.bunched`."""
-    signal_rates: tuple[float, float]
-    """All clicks at H, V."""
+    """G[u] (K + 1, 4, 4): unnormalised port density matrices at the Bell-state measurement."""
+    arriving: float
+    """Base rate of photons that arrive there."""
+    edges: Floats
+    """(K + 2,) cumulative probability of the outcomes of an arriving photon's partner, from 0 to 1."""
+    lone: Floats
+    """(K,) rate of clicks of partners that are not drawn: nothing else is correlated with them."""
+    clusters: Clusters
+    """Its fates are numbered ((u1 (K + 1) + u2) 2 + a1) 2 + a2, a = 1 for a photon that arrives."""
 
     @classmethod
     def of(
-        cls, rate: float, shape: Shape, rho: Complex, analyser: tuple[Matrix, Matrix], ports: Complex
+        cls, rate: float, packet: WavePacket, rho: Complex, outcomes: Sequence[Matrix], ports: Complex
     ) -> "Statistics":
-        """`rate` pairs per ps; `rho` the 4x4 state; `analyser` the POVM elements of a click at H and V
-        (2x2, with all losses); `ports` (4, 2) the amplitudes from the idler's (H, V) to the ports."""
-        lost = np.eye(2) - analyser[0] - analyser[1]
-        state = rho.reshape(2, 2, 2, 2)  # signal, idler; signal', idler'
-        conditional = np.empty((3, 4, 4), dtype=np.complex128)
-        click = np.empty(3)
-        for u, povm in enumerate((*analyser, lost)):
-            sigma = np.einsum("ba,aibj->ij", povm, state)
-            click[u] = sigma.trace().real
-            conditional[u] = ports @ sigma @ ports.conj().T
-        arrive = np.einsum("upp->u", conditional).real
+        """`rate` pairs per ps; `rho` the 4x4 state of partner x photon; `outcomes` the POVM elements (2x2,
+        all losses included) of the partner's clicks; `ports` (4, 2) the amplitudes from the photon's (H, V)
+        to the ports."""
+        clicks = len(outcomes)
+        lost = np.eye(2) - sum(outcomes, np.zeros((2, 2)))
+        state = rho.reshape(2, 2, 2, 2)  # partner, photon; partner', photon'
+        sigma = np.einsum("uba,aibj->uij", np.array([*outcomes, lost]), state)
+        conditional: Complex = ports @ sigma @ ports.conj().T
+        click = np.einsum("uii->u", sigma).real
+        arrive = np.maximum(np.einsum("upp->u", conditional).real, 0.0)
         total = float(arrive.sum())
-        fates = np.zeros((3, 3, 2, 2))
+        fates = np.zeros((clicks + 1, clicks + 1, 2, 2))
         if total > 0.0:
+            both = np.einsum("upq,vqp->uv", conditional, conditional).real
             likely = (1.0 - total) / total
-            for u1 in range(3):
-                for u2 in range(3):
-                    both = np.trace(conditional[u1] @ conditional[u2]).real
-                    for a1 in range(2):
-                        for a2 in range(2):
-                            fates[u1, u2, a1, a2] = both * likely ** (2 - a1 - a2)
-        bunching = float(fates.sum())  # all fates together: the purity of the idler
-        fates[LOST, LOST, 0, 0] = 0.0
-        seen = float(fates.sum())
-        base = max(rate - rate * rate * shape.coherence_ps * bunching, 0.0)
-        lone = base * np.maximum(click - arrive, 0.0)
+            fates[:] = both[:, :, None, None] * likely ** np.array([[2, 1], [1, 0]])
+        bunching = float(fates.sum())  # all fates together: the purity of the photon
+        fates[clicks, clicks, 0, 0] = 0.0
+        base = max(rate - rate * rate * packet.coherence_ps * bunching, 0.0)
+        edges = np.concatenate([[0.0], np.cumsum(arrive)]) / total if total > 0.0 else np.zeros(clicks + 2)
+        edges[-1] = 1.0
         return cls(
             conditional=conditional,
-            idlers=base * total,
-            clicks=(float(arrive[0] / total), float(arrive[1] / total)) if total > 0.0 else (0.0, 0.0),
-            lone_signals=(float(lone[0]), float(lone[1])),
-            proposals=rate * rate * shape.reach_ps * seen,
-            fates=np.cumsum(fates.ravel()) / seen if seen > 0.0 else np.ones(36),
-            signal_rates=(float(rate * click[0]), float(rate * click[1])),
+            arriving=base * total,
+            edges=edges,
+            lone=base * np.maximum(click - arrive, 0.0)[:clicks],
+            clusters=Clusters.of(rate, packet, fates),
         )
 
 
 @dataclass(frozen=True)
 class Born:
-    """One slice of an arm: idlers in the order of their times at the source, signals that click. Valid
-    until the arm's next slice."""
+    """A slice of an arm. Photons in the order of their times at the measurement, and for each outcome the
+    times of partners that click, nearly sorted. Valid until the arm's next slice."""
 
     t: Floats
-    x: Floats
-    u: Bytes
-    signals: tuple[Floats, Floats]
+    x: Singles
+    row: Integers
+    partners: list[Floats]
+    orphans: tuple[Floats, Floats]
+    """Partners in bunched clusters whose own photon does not arrive, in any order: their times, and how much
+    later they are than their photon. They stand among the others too."""
 
 
 class Arm:
     """A source in operation."""
 
-    def __init__(self, source: Source, rng: np.random.Generator) -> None:
-        self.source = source
-        self.shape = Shape.of(source.biphoton)
-        self.rho = werner_state(source.fidelity)
+    def __init__(self, packet: WavePacket, rng: np.random.Generator) -> None:
+        self.packet = packet
         self._rng = rng
         self._scratch = Scratch()
 
-    def emit(self, statistics: Statistics, span_ps: float) -> Born:
-        """Draw everything that is born in the next `span_ps`. An idler that arrives at the hub is
-        drawn with its time, as is a signal whose idler arrives or that belongs to a bunched cluster."""
-        rng, shape, scratch = self._rng, self.shape, self._scratch
-        n = rng.poisson(statistics.idlers * span_ps)
-        t = sorted_times(rng.standard_exponential(out=scratch("gaps", n + 1)), span_ps)
-        x, u = scratch("x", n), scratch("u", n, np.int8)
-        if shape.kind == TWO_SIDED:
-            decays = rng.standard_exponential(out=scratch("decays", n))
+    def emit(
+        self,
+        statistics: Statistics,
+        window: Window,
+        room: Room | None = None,
+        first_row: int = 0,
+        delay_ps: float = 0.0,
+        delays_ps: Sequence[float] = (),
+    ) -> Born:
+        """Draw what is born in a slice. Photons are put into `room`, `delay_ps` later than they are born and
+        with their partner's outcome counted from `first_row`; the partner's clicks are `delays_ps` later."""
+        rng, packet, scratch = self._rng, self.packet, self._scratch
+        births = birth_times(packet, statistics.arriving, window, rng, scratch, "births")
+        n = len(births)
+        if packet.kind == GAUSSIAN:
+            decays = rng.standard_normal(out=scratch("decays", n, np.float32), dtype=np.float32)
         else:
-            decays = rng.standard_normal(out=scratch("decays", n))
-        outcomes(decays, rng.random(out=scratch("draws", n)), shape.row, *statistics.clicks, x, u)
-        clusters = rng.poisson(statistics.proposals * span_ps)
-        starts = sorted_times(rng.standard_exponential(clusters + 1), span_ps)
-        idlers, idler_u = scratch("idlers", 2 * (2 * clusters)), scratch("idler_u", 2 * clusters, np.int8)
-        extra, extra_u = scratch("extra", 2 * clusters), scratch("extra_u", 2 * clusters, np.int8)
-        idlers = idlers.reshape(-1, 2)
-        n_idlers, n_extra = bunched(
-            starts, shape.row, shape.reach_ps, statistics.fates, rng, idlers, idler_u, extra, extra_u
+            decays = rng.standard_exponential(out=scratch("decays", n, np.float32), dtype=np.float32)
+        draws = rng.random(out=scratch("draws", n, np.float32), dtype=np.float32)
+        blurs = scratch("blurs", n if packet.pulsed else 0, np.float32)
+        rng.standard_normal(out=blurs, dtype=np.float32)
+        lost = len(statistics.edges) - 2
+        extra = self._bunched(statistics.clusters, window, lost)
+        n += len(extra.t)
+        t, x, row = room(n) if room else self._room(n)
+        partners = scratch("partners", (lost + 1) * (n + len(extra.click) + 1)).reshape(lost + 1, -1)
+        count = np.zeros(lost + 1, dtype=np.int64)
+        delays = np.zeros(lost + 1)
+        delays[: len(delays_ps)] = delays_ps
+        spread(
+            births, decays, draws, blurs, packet.row(), statistics.edges, delay_ps, delays, first_row,
+            extra.t, extra.x, extra.row, extra.click, extra.outcome, t, x, row, partners, count,
+        )  # fmt: skip
+        if packet.pulsed:
+            in_order(t, x, row)
+        clicks = [times[:k] for times, k in zip(partners[:lost], count[:lost], strict=True)]
+        return Born(t, x, row, clicks, extra.orphans)
+
+    def alone(self, rate: float, window: Window, packet: WavePacket) -> tuple[Floats, Singles]:
+        """Sorted times, and separations from their lost partners, of photons that come at `rate` per ps in
+        such wave packets, independent of all others."""
+        t = birth_times(packet, rate, window, self._rng, self._scratch, "alone").copy()
+        x = separations(packet, self._rng, len(t))
+        if packet.width:
+            t += packet.width * self._rng.standard_normal(len(t)) - x / 2
+        return t, x
+
+    def _room(self, n: int) -> tuple[Floats, Singles, Integers]:
+        scratch = self._scratch
+        return scratch("t", n), scratch("x", n, np.float32), scratch("row", n, np.int32)
+
+    def _bunched(self, clusters: Clusters, window: Window, lost: int) -> "_Extra":
+        t, x, fate = clusters.draw(self.packet, window, self._rng, self._scratch)
+        outcome = np.stack([fate // (4 * (lost + 1)), fate // 4 % (lost + 1)], axis=1)
+        arrives = np.stack([fate // 2 % 2, fate % 2], axis=1) == 1
+        # Both pairs are in one mode: a photon that arrives alone, its own partner lost, carries the
+        # polarization that the other partner's outcome leaves.
+        alone = (outcome == lost) & ~arrives[:, ::-1]
+        row = np.where(alone, outcome[:, ::-1], outcome)
+        click = outcome < lost
+        order = np.argsort(t[arrives])
+        later = np.argsort((t + x)[click])
+        return _Extra(
+            t[arrives][order],
+            x[arrives][order],
+            row[arrives][order],
+            (t + x)[click][later],
+            outcome[click][later],
+            ((t + x)[click & ~arrives], x[click & ~arrives]),
         )
-        signals = []
-        for port in (0, 1):
-            times = scratch(f"signals{port}", n + n_extra + 1)
-            signals.append(times[: partners(t, x, u, extra[:n_extra], extra_u[:n_extra], port, times)])
-        n += n_idlers
-        all_t, all_x, all_u = scratch("all_t", n), scratch("all_x", n), scratch("all_u", n, np.int8)
-        insert_idlers(t, x, u, idlers[:n_idlers], idler_u[:n_idlers], all_t, all_x, all_u)
-        return Born(all_t, all_x, all_u, (signals[0], signals[1]))
+
+
+@dataclass(frozen=True)
+class _Extra:
+    """What bunched clusters add, in order of time: photons that arrive, and partners that click."""
+
+    t: Floats
+    x: Floats
+    row: Integers
+    click: Floats
+    outcome: Integers
+    orphans: tuple[Floats, Floats]
+
+
+@kernel
+def spread(
+    births: Floats, decays: Singles, draws: Singles, blurs: Singles, packet: Floats, edges: Floats,
+    delay: float, delays: Floats, first_row: int,
+    extra_t: Floats, extra_x: Floats, extra_row: Integers, extra_click: Floats, extra_outcome: Integers,
+    t: Floats, x: Singles, row: Integers, partners: Floats, count: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Draw separation and outcome of every photon, merge in those of bunched clusters, and note where and
+    when partners click. `births` are sorted, as are the extra photons and clicks; `partners` (K + 1, ...) and
+    `count` (K + 1,) take the times by outcome, of which the last, those of lost ones, mean nothing."""
+    lost = len(edges) - 2
+    widths = edges[1:] - edges[:-1]
+    e = f = n = 0
+    for i in range(len(births) + 1):
+        at = births[i] if i < len(births) else inf
+        while f < len(extra_click) and extra_click[f] <= at:
+            u = extra_outcome[f]
+            partners[u, count[u]] = extra_click[f] + delays[u]
+            count[u] += 1
+            f += 1
+        while e < len(extra_t) and extra_t[e] <= at:
+            t[n], x[n], row[n] = extra_t[e] + delay, extra_x[e], first_row + extra_row[e]
+            n += 1
+            e += 1
+        if i == len(births):
+            break
+        r = draws[i]
+        u = 0
+        for k in range(1, lost + 1):
+            u += r >= edges[k]
+        dx = separation(packet, decays[i], (r - edges[u]) / widths[u])
+        if packet[WIDTH] > 0.0:
+            at += packet[WIDTH] * blurs[i] - dx / 2
+        t[n], x[n], row[n] = at + delay, dx, first_row + u
+        n += 1
+        partners[u, count[u]] = at + dx + delays[u]
+        count[u] += u < lost  # the last row's first place is written over and over
+
+
+@kernel
+def in_order(t: Floats, x: Singles, row: Integers) -> None:
+    """Sort photons that are nearly in order by time."""
+    for i in range(1, len(t)):
+        at, dx, u = t[i], x[i], row[i]
+        j = i
+        while j > 0 and t[j - 1] > at:
+            t[j], x[j], row[j] = t[j - 1], x[j - 1], row[j - 1]
+            j -= 1
+        t[j], x[j], row[j] = at, dx, u

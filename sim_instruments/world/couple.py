@@ -1,85 +1,166 @@
-"""A couple: one entangled-pair source whose photons both go to analysers, as in a Bell test.
+"""A couple: a pair source of which both photons go to receivers, as in a Bell test.
 
-Only pairs of which both photons click are drawn with their times; a click whose partner is lost is plain
-noise. Source: physics.md 1, "Other experiments": pairs alone, without the bunching of a thermal source.
+Only pairs of which both photons click, and bunched clusters with two clicks or more, are drawn with their
+times; all other clicks are plain noise. Source: physics.md 1, "Other experiments".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim_instruments.world.interference import Complex
-from sim_instruments.world.layout import Source
-from sim_instruments.world.pairs import TWO_SIDED, Floats, Shape, sorted_times, split_couples
-from sim_instruments.world.polarization import Matrix, werner_state
+from sim_instruments.world.arm import Complex
+from sim_instruments.world.births import Clusters, Singles, birth_times
+from sim_instruments.world.polarization import Matrix
 from sim_instruments.world.scratch import Scratch
-
-Both = tuple[float, float]
+from sim_instruments.world.wave_packets import GAUSSIAN, WIDTH, Floats, WavePacket, Window, separation
+from timetags.jit import kernel
 
 
 @dataclass(frozen=True)
 class Coincidences:
-    """What the settings make of the pairs, until one changes. Rates in 1/ps; outcomes H, V are 0, 1."""
+    """What settings make of the pairs, until one changes. Rates in 1/ps. The outcomes of the signal are
+    numbered 0 to K - 1, those of the idler 0 to L - 1; K and L are lost photons."""
 
     pairs: float
     """Rate of pairs of which both photons click."""
     outcomes: Floats
-    """Cumulative probabilities of (signal, idler) = HH, HV, VH, VV among them, (4,)."""
-    lone: tuple[Both, Both]
-    """Rate of clicks without a partner: [signal or idler][H or V]."""
-    clicks: tuple[Both, Both]
-    """All clicks of pairs."""
+    """(K L,) cumulative probabilities of signal x idler among them."""
+    lone: tuple[Floats, Floats]
+    """(K,) and (L,) rate of clicks that are not drawn, by the side."""
+    clusters: Clusters
+    """Its fates are numbered ((u1 (K + 1) + u2) (L + 1) + v1) (L + 1) + v2."""
 
     @classmethod
     def of(
-        cls, rate: float, rho: Complex, signal: tuple[Matrix, Matrix], idler: tuple[Matrix, Matrix]
+        cls,
+        rate: float,
+        packet: WavePacket,
+        rho: Complex,
+        signal: Sequence[Matrix],
+        idler: Sequence[Matrix],
     ) -> "Coincidences":
-        """`rate` pairs per ps; `rho` the 4x4 state; POVM elements of a click at H and V of either side."""
+        """`rate` pairs per ps; `rho` the 4x4 state; POVM elements (2x2) of the clicks of either side.
+
+        Where photons of two pairs meet, their exchange correlates all four outcomes; it can also make some
+        combination rarer than by chance. That cannot be added as clusters and is left out; each two outcomes
+        of signals have their exact share, and so have the correlations of signals with signals.
+        """
         state = rho.reshape(2, 2, 2, 2)  # signal, idler; signal', idler'
-        joint = np.array([[np.einsum("ba,ji,aibj->", e, f, state).real for f in idler] for e in signal])
-        alone = np.eye(2)
-        clicks = np.array(
-            [
-                [np.einsum("ba,ji,aibj->", e, alone, state).real for e in signal],
-                [np.einsum("ba,ji,aibj->", alone, f, state).real for f in idler],
-            ]
+        povms = [np.array([*side, np.eye(2) - sum(side, np.zeros((2, 2)))]) for side in (signal, idler)]
+        sigma = np.einsum("uba,aibj->uij", povms[0], state)
+        joint = np.einsum("vji,uij->uv", povms[1], sigma).real
+        passed = np.einsum("vij,ujk->vuik", povms[1], sigma)
+        # Tr F_v1 sigma_u1 F_v2 sigma_u2, and what its sum over v1 and v2 is.
+        weights = np.maximum(np.einsum("vuik,wtki->utvw", passed, passed).real, 0.0)
+        exact = np.einsum("uij,tji->ut", sigma, sigma).real
+        sums = weights.sum(axis=(2, 3))
+        weights *= np.divide(exact, sums, out=np.zeros_like(sums), where=sums > 0.0)[:, :, None, None]
+        bunching = float(weights.sum())
+        kept = [np.arange(len(povm)) < len(povm) - 1 for povm in povms]
+        clicks = (
+            kept[0][:, None, None, None].astype(int) + kept[0][:, None, None] + kept[1][:, None] + kept[1]
         )
-        lone = np.maximum(clicks - np.array([joint.sum(axis=1), joint.sum(axis=0)]), 0.0)
-        total = float(joint.sum())
-        cumulative = np.cumsum(joint.ravel()) / total if total > 0.0 else np.ones(4)
-        cumulative[3] = 1.0
-        return cls(rate * total, cumulative, _pairs(rate * lone), _pairs(rate * clicks))
-
-
-def _pairs(rates: Floats) -> tuple[Both, Both]:
-    (a, b), (c, d) = rates.tolist()
-    return (a, b), (c, d)
+        weights[clicks < 2] = 0.0
+        base = max(rate - rate * rate * packet.coherence_ps * bunching, 0.0)
+        both = joint[:-1, :-1]
+        # A cluster has two photons of either side; its rate is rate^2 coherence / 2 times its weight.
+        bunched = rate * rate * packet.coherence_ps / 2
+        clustered = (
+            (weights.sum(axis=(1, 2, 3)) + weights.sum(axis=(0, 2, 3)))[:-1],
+            (weights.sum(axis=(0, 1, 3)) + weights.sum(axis=(0, 1, 2)))[:-1],
+        )
+        lone = tuple(
+            np.maximum(rate * joint.sum(axis=other)[:-1] - base * both.sum(axis=other) - bunched * more, 0.0)
+            for other, more in zip((1, 0), clustered, strict=True)
+        )
+        total = float(both.sum())
+        cumulative = np.cumsum(both.ravel()) / total if total > 0.0 else np.ones(both.size)
+        cumulative[-1:] = 1.0
+        return cls(base * total, cumulative, (lone[0], lone[1]), Clusters.of(rate, packet, weights))
 
 
 class Couple:
     """A source in operation."""
 
-    def __init__(self, source: Source, rng: np.random.Generator) -> None:
-        self.source = source
-        self.shape = Shape.of(source.biphoton)
-        self.rho = werner_state(source.fidelity)
+    def __init__(self, packet: WavePacket, rng: np.random.Generator) -> None:
+        self.packet = packet
         self._rng = rng
         self._scratch = Scratch()
 
-    def emit(self, statistics: Coincidences, span_ps: float) -> tuple[list[Floats], list[Floats]]:
-        """Times of the next `span_ps` at the signal's analyser and the idler's, each for H and V; the
-        idler is born at its time, the signal x later. Valid until the next slice."""
-        rng, scratch = self._rng, self._scratch
-        n = rng.poisson(statistics.pairs * span_ps)
-        t = sorted_times(rng.standard_exponential(out=scratch("gaps", n + 1)), span_ps)
-        if self.shape.kind == TWO_SIDED:
-            decays = rng.standard_exponential(out=scratch("decays", n))
+    def emit(
+        self,
+        statistics: Coincidences,
+        window: Window,
+        delays_ps: tuple[Sequence[float], Sequence[float]],
+    ) -> tuple[list[Floats], list[Floats]]:
+        """Times of a slice's clicks by the outcomes of the signal and of the idler, each with its delay; the
+        idler is born at its time, the signal x later. Nearly sorted; valid until the next slice."""
+        rng, packet, scratch = self._rng, self.packet, self._scratch
+        births = birth_times(packet, statistics.pairs, window, rng, scratch, "births")
+        n = len(births)
+        if packet.kind == GAUSSIAN:
+            decays = rng.standard_normal(out=scratch("decays", n, np.float32), dtype=np.float32)
         else:
-            decays = rng.standard_normal(out=scratch("decays", n))
-        sides = rng.random(out=scratch("sides", n))
-        draws = rng.random(out=scratch("draws", n))
-        times = scratch("times", 4 * (n + 1)).reshape(4, n + 1)
-        count = np.zeros(4, dtype=np.int64)
-        split_couples(t, decays, sides, draws, self.shape.row, statistics.outcomes, times, count)
+            decays = rng.standard_exponential(out=scratch("decays", n, np.float32), dtype=np.float32)
+        sides = rng.random(out=scratch("sides", n, np.float32), dtype=np.float32)
+        draws = rng.random(out=scratch("draws", n, np.float32), dtype=np.float32)
+        blurs = scratch("blurs", n if packet.pulsed else 0, np.float32)
+        rng.standard_normal(out=blurs, dtype=np.float32)
+        t, x, fate = statistics.clusters.draw(packet, window, rng, scratch)
+        order = np.argsort(t[:, 0])
+        t, x, fate = t[order], x[order], fate[order]
+        signals, idlers = len(delays_ps[0]), len(delays_ps[1])
+        times = scratch("times", (signals + idlers) * (n + 2 * len(t) + 1))
+        times = times.reshape(signals + idlers, -1)
+        count = np.zeros(signals + idlers, dtype=np.int64)
+        split(
+            births, decays, sides, draws, blurs, packet.row(), statistics.outcomes,
+            np.array([*delays_ps[0], *delays_ps[1]]), signals, idlers, t, x, fate, times, count,
+        )  # fmt: skip
         cut = [row[:k] for row, k in zip(times, count, strict=True)]
-        return cut[:2], cut[2:]
+        return cut[:signals], cut[signals:]
+
+
+@kernel
+def split(
+    births: Floats, decays: Singles, sides: Singles, draws: Singles, blurs: Singles, packet: Floats,
+    outcomes: Floats, delays: Floats, signals: int, idlers: int,
+    cluster_t: Floats, cluster_x: Floats, fate: NDArray[np.int32],
+    times: Floats, count: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Spread pairs, and clusters in the order of their first idlers, over the outcomes: the rows of `times`
+    take the signals, then the idlers; `count` says how many each."""
+    c = 0
+    for i in range(len(births) + 1):
+        while c < len(fate) and (i == len(births) or cluster_t[c, 0] <= births[i]):
+            rest = fate[c]
+            v2, rest = rest % (idlers + 1), rest // (idlers + 1)
+            v1, rest = rest % (idlers + 1), rest // (idlers + 1)
+            u2, u1 = rest % (signals + 1), rest // (signals + 1)
+            for k in range(2):
+                u, v = (u1, v1) if k == 0 else (u2, v2)
+                if u < signals:
+                    times[u, count[u]] = cluster_t[c, k] + cluster_x[c, k] + delays[u]
+                    count[u] += 1
+                if v < idlers:
+                    row = signals + v
+                    times[row, count[row]] = cluster_t[c, k] + delays[row]
+                    count[row] += 1
+            c += 1
+        if i == len(births):
+            break
+        r = draws[i]
+        outcome = 0
+        for k in range(len(outcomes) - 1):
+            outcome += r >= outcomes[k]
+        u, row = outcome // idlers, signals + outcome % idlers
+        x = separation(packet, decays[i], sides[i])
+        t = births[i]
+        if packet[WIDTH] > 0.0:
+            t += packet[WIDTH] * blurs[i] - x / 2
+        times[u, count[u]] = t + x + delays[u]
+        count[u] += 1
+        times[row, count[row]] = t + delays[row]
+        count[row] += 1

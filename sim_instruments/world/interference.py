@@ -1,22 +1,21 @@
 """Photons meet at a Bell-state measurement: which of its four ports each one takes.
 
-Photons that overlap in time are routed jointly, with amplitudes symmetrised over which photon is
-which; a photon on its own takes a port by its conditional probability. Ports are numbered cH, cV, dH,
-dV = 0..3; source a and b of the two inputs are 0 and 1; u is the spoke's outcome (H, V, lost).
-Source: physics.md 1, "Per-slice tables" and "Joint routing"; the numbers of the thresholds are from
-its section on pitfalls.
+Photons that overlap in time are routed jointly, with amplitudes symmetrised over which photon is which; a
+photon on its own takes a port by its conditional probability. Source: physics.md 1, "Joint routing"; the
+numbers of the thresholds are from its section on pitfalls.
 """
 
-from dataclasses import dataclass
-from math import cos, exp, sin
+from math import cos, exp, inf, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.world.pairs import Bytes, Floats, log_amplitude
-from timetags.jit import inline_kernel, kernel
+from sim_instruments.world.births import Integers, Singles
+from sim_instruments.world.tables import Complex, Tables
+from sim_instruments.world.wave_packets import ALIKE, LINEWIDTH, Floats, log_amplitude, log_ratio
+from timetags.jit import kernel
 
-Complex = NDArray[np.complex128]
+Bytes = NDArray[np.int8]
 
 MAX_LOG_RATIO = 4.605
 """Photons whose amplitudes as they are (f1) and exchanged (f2) differ by more than this in their
@@ -24,51 +23,6 @@ logarithm do not interfere: f1 f2 / (f1^2 + f2^2) < 0.01."""
 MAX_GROUP = 4
 """Longer groups of overlapping photons are cut; at 4 Mcps per arm four photons meet 60 times a second."""
 MAX_CLUMP = 16
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What the hub needs to know of its two inputs until a setting changes.
-
-    `conditional` G[source, u] (2, 3, 4, 4): unnormalised port density matrices, G[p, p] = P(u, port p).
-    """
-
-    conditional: Complex
-    single: Floats
-    """(2, 3, 4) cumulative port probabilities of a lone photon."""
-    pure: Complex
-    """(2, 3, 2, 4) the two pure port states of G, and `weight` (2, 3) the share of the first."""
-    weight: Floats
-
-    @classmethod
-    def of(cls, conditional: Complex) -> "Tables":
-        single = np.zeros((2, 3, 4))
-        pure = np.zeros((2, 3, 2, 4), dtype=np.complex128)
-        weight = np.ones((2, 3))
-        for source in range(2):
-            for u in range(3):
-                g = conditional[source, u]
-                total = g.trace().real
-                if total <= 0.0:  # this outcome never happens: nothing will look its row up
-                    continue
-                single[source, u] = np.cumsum(np.diag(g).real) / total
-                values, vectors = np.linalg.eigh(g)
-                pure[source, u] = vectors[:, :-3:-1].T
-                weight[source, u] = values[-1] / (values[-1] + max(values[-2], 0.0))
-        single[..., 3] = 1.0
-        return cls(conditional, single, pure, weight)
-
-
-@inline_kernel
-def log_ratio(shapes: Floats, a: int, b: int, ta: float, tb: float, xa: float, xb: float) -> float:
-    """Logarithm of f2 / f1: the amplitude of two photons exchanged to that of them as they are."""
-    ka, kb = int(shapes[a, 0]), int(shapes[b, 0])
-    return (
-        log_amplitude(ka, shapes[a, 1], shapes[a, 2], ta + xa - tb)
-        + log_amplitude(kb, shapes[b, 1], shapes[b, 2], tb + xb - ta)
-        - log_amplitude(ka, shapes[a, 1], shapes[a, 2], xa)
-        - log_amplitude(kb, shapes[b, 1], shapes[b, 2], xb)
-    )
 
 
 @kernel
@@ -86,7 +40,8 @@ def pair_probabilities(
 
 
 @kernel
-def _draw(probabilities: Floats, n: int, rng: np.random.Generator) -> int:
+def draw(probabilities: Floats, n: int, rng: np.random.Generator) -> int:
+    """One of n outcomes; rounding may have left probabilities below zero."""
     total = 0.0
     for i in range(n):
         total += max(probabilities[i], 0.0)
@@ -99,61 +54,97 @@ def _draw(probabilities: Floats, n: int, rng: np.random.Generator) -> int:
 
 
 @kernel
-def _route_many(
-    members: NDArray[np.int64],
-    n: int,
-    t: Floats,
-    x: Floats,
-    u: Bytes,
-    source: Bytes,
-    pure: Complex,
-    weight: Floats,
-    shapes: Floats,
-    detuning: float,
-    rng: np.random.Generator,
-    port: Bytes,
-) -> None:
-    """Three or four photons: sum over permutations of pure conditional states."""
-    f = np.zeros((n, n), dtype=np.complex128)
-    for i in range(n):
-        mi = members[i]
-        si = source[mi]
-        for j in range(n):
-            tj = t[members[j]]
-            value = exp(log_amplitude(int(shapes[si, 0]), shapes[si, 1], shapes[si, 2], t[mi] + x[mi] - tj))
-            phase = -detuning * (tj - t[members[0]]) if si == 1 else 0.0
-            f[i, j] = value * complex(cos(phase), sin(phase))
-    permutations = np.zeros((24, 4), dtype=np.int64)
+def coherence(tables: Tables, a: int, b: int, distance: float) -> float:
+    """What is left of the exchange term of photons of lights a and b: within one light, the share that
+    is in the same mode; between inputs, the overlap of the modes and of the lines; between lights on one
+    input, which share no mode, nothing."""
+    if a == b:
+        return float(tables.packets[a, ALIKE])
+    if tables.side[a] == tables.side[b]:
+        return 0.0
+    width = tables.packets[a, LINEWIDTH] + tables.packets[b, LINEWIDTH]
+    return tables.mode_overlap * exp(-width * distance)
+
+
+@kernel
+def _permutations(n: int) -> NDArray[np.int64]:
+    """(n!, n) all of 0..n-1."""
+    found = np.zeros((24, n), dtype=np.int64)
     count = 0
     for code in range(n**n):  # all maps of n photons to n times that are one to one
         rest = code
         seen = 0
         for i in range(n):
-            permutations[count, i] = rest % n
+            found[min(count, 23), i] = rest % n
             seen |= 1 << (rest % n)
             rest //= n
         if seen == (1 << n) - 1:
             count += 1
             if count == 24:
                 break
+    return found[:count]
+
+
+@kernel
+def _route_alone(i: int, row: Integers, tables: Tables, rng: np.random.Generator, port: Bytes) -> None:
+    r = rng.random()
+    p = 0
+    while r >= tables.single[row[i], p]:
+        p += 1
+    port[i] = p
+
+
+@kernel
+def _route_many(
+    members: NDArray[np.int64], n: int, t: Floats, x: Singles, row: Integers, tables: Tables,
+    rng: np.random.Generator, port: Bytes,
+) -> None:  # fmt: skip
+    """Three or four photons: sum over permutations of pure conditional states. A beam's phase takes a random
+    walk from photon to photon."""
+    order = _permutations(n)
+    size = np.zeros((n, n))
+    for i in range(n):
+        m = members[i]
+        for j in range(n):
+            size[i, j] = exp(log_amplitude(tables.packets, tables.light[row[m]], t[m] + x[m], t[members[j]]))
     bound = 0.0
-    products = np.zeros(count, dtype=np.complex128)
-    for k in range(count):
-        product = complex(1.0, 0.0)
+    for k in range(len(order)):
+        product = 1.0
         for i in range(n):
-            product *= f[i, permutations[k, i]]
-        products[k] = product
-        bound += abs(product)
+            product *= size[i, order[k, i]]
+        bound += product
     bound *= bound
+    if bound == 0.0:  # photons that were in flight when their pulses moved
+        for i in range(n):
+            _route_alone(members[i], row, tables, rng, port)
+        return
     outcomes = 4**n
     probabilities = np.zeros(outcomes)
     states = np.zeros((n, 4), dtype=np.complex128)
+    products = np.zeros(len(order), dtype=np.complex128)
+    phase = np.zeros((n, n))
     ports = np.zeros(n, dtype=np.int64)
     while True:
         for i in range(n):
-            mi = members[i]
-            which = 0 if rng.random() < weight[source[mi], u[mi]] else 1
-            states[i] = pure[source[mi], u[mi], which]
+            u = row[members[i]]
+            light = tables.light[u]
+            states[i] = tables.pure[u, 0 if rng.random() < tables.weight[u] else 1]
+            for j in range(n):
+                phase[i, j] = -tables.carrier[light] * (t[members[j]] - t[members[0]])
+        for a in range(len(tables.packets)):
+            if tables.packets[a, LINEWIDTH] > 0.0:
+                walk = 0.0
+                for j in range(1, n):
+                    gap = t[members[j]] - t[members[j - 1]]
+                    walk += sqrt(2 * tables.packets[a, LINEWIDTH] * gap) * rng.standard_normal()
+                    for i in range(n):
+                        if tables.light[row[members[i]]] == a:
+                            phase[i, j] += walk
+        for k in range(len(order)):
+            products[k] = 1.0
+            for i in range(n):
+                j = order[k, i]
+                products[k] *= size[i, j] * complex(cos(phase[i, j]), sin(phase[i, j]))
         total = 0.0
         for outcome in range(outcomes):
             rest = outcome
@@ -161,88 +152,120 @@ def _route_many(
                 ports[j] = rest % 4
                 rest //= 4
             sum_ = complex(0.0, 0.0)
-            for k in range(count):
+            for k in range(len(order)):
                 product = products[k]
                 for i in range(n):
-                    product *= states[i, ports[permutations[k, i]]]
+                    product *= states[i, ports[order[k, i]]]
                 sum_ += product
             probabilities[outcome] = sum_.real * sum_.real + sum_.imag * sum_.imag
             total += probabilities[outcome]
         if rng.random() * bound < total:
             break
-    rest = _draw(probabilities, outcomes, rng)
+    rest = draw(probabilities, outcomes, rng)
     for j in range(n):
         port[members[j]] = rest % 4
         rest //= 4
 
 
 @kernel
+def _route_two(
+    i: int, j: int, t: Floats, x: Singles, row: Integers, tables: Tables, rng: np.random.Generator,
+    port: Bytes, joint: NDArray[np.int64], states: Complex, n_joint: int,
+) -> int:  # fmt: skip
+    """Two photons; returns how many partners' states are known now."""
+    a, b = tables.light[row[i]], tables.light[row[j]]
+    ratio = exp(log_ratio(tables.packets, a, b, t[i], t[j], x[i], x[j]))
+    phase = (tables.carrier[b] - tables.carrier[a]) * (t[i] - t[j])
+    exchange = ratio * coherence(tables, a, b, abs(t[j] - t[i])) * complex(cos(phase), sin(phase))
+    g1, g2 = tables.conditional[row[i]], tables.conditional[row[j]]
+    probabilities = np.empty(16)
+    pair_probabilities(g1, g2, 1.0, ratio * ratio, exchange, probabilities)
+    both = draw(probabilities, 16, rng)
+    p, q = both // 4, both % 4
+    port[i], port[j] = p, q
+    for k in range(2):
+        me = i if k == 0 else j
+        if row[me] != tables.undecided:
+            continue
+        mine, others = (p, q) if k == 0 else (q, p)
+        other = g2 if k == 0 else g1
+        x_me = exchange if k == 0 else exchange.conjugate()
+        s = tables.partner
+        for v in range(2):
+            for w in range(2):
+                cross = x_me * s[mine, others, v, w] * other[others, mine]
+                back = (x_me * s[mine, others, w, v] * other[others, mine]).conjugate()
+                states[n_joint, v, w] = (
+                    s[mine, mine, v, w] * other[others, others]
+                    + ratio * ratio * s[others, others, v, w] * other[mine, mine]
+                    + cross
+                    + back
+                )
+        joint[n_joint] = me
+        n_joint += 1
+    return n_joint
+
+
+@kernel
 def _route_group(
-    members: NDArray[np.int64],
-    n: int,
-    t: Floats,
-    x: Floats,
-    u: Bytes,
-    source: Bytes,
-    conditional: Complex,
-    single: Floats,
-    pure: Complex,
-    weight: Floats,
-    shapes: Floats,
-    mode_overlap: float,
-    detuning: float,
-    rng: np.random.Generator,
-    port: Bytes,
-) -> None:
+    members: NDArray[np.int64], n: int, t: Floats, x: Singles, row: Integers, tables: Tables,
+    rng: np.random.Generator, port: Bytes, joint: NDArray[np.int64], states: Complex, n_joint: int,
+) -> int:  # fmt: skip
     if n == 1:
-        i = members[0]
-        row = single[source[i], u[i]]
-        r = rng.random()
-        p = 0
-        while r >= row[p]:
-            p += 1
-        port[i] = p
+        _route_alone(members[0], row, tables, rng, port)
     elif n == 2:
-        i, j = members[0], members[1]
-        ratio = exp(log_ratio(shapes, source[i], source[j], t[i], t[j], x[i], x[j]))
-        phase = detuning * (t[i] - t[j]) * (source[j] - source[i])
-        strength = ratio * (1.0 if source[i] == source[j] else mode_overlap)
-        probabilities = np.empty(16)
-        pair_probabilities(
-            conditional[source[i], u[i]],
-            conditional[source[j], u[j]],
-            1.0,
-            ratio * ratio,
-            strength * complex(cos(phase), sin(phase)),
-            probabilities,
-        )
-        both = _draw(probabilities, 16, rng)
-        port[i], port[j] = both // 4, both % 4
-    else:
-        _route_many(members, n, t, x, u, source, pure, weight, shapes, detuning, rng, port)
+        return _route_two(members[0], members[1], t, x, row, tables, rng, port, joint, states, n_joint)
+    elif n > 2:
+        _route_many(members, n, t, x, row, tables, rng, port)
+    return n_joint
+
+
+@kernel
+def _route_mixed(
+    members: NDArray[np.int64], n: int, part: NDArray[np.int64], t: Floats, x: Singles, row: Integers,
+    tables: Tables, rng: np.random.Generator, port: Bytes, joint: NDArray[np.int64], states: Complex,
+    n_joint: int,
+) -> int:  # fmt: skip
+    """Route a group; one of three or more photons falls, with the probability that the inputs' modes
+    differ, into the photons of a and those of b, and loses those that are in a mode of their own. (For two
+    photons the formula holds it.)"""
+    if n <= 2:
+        return _route_group(members, n, t, x, row, tables, rng, port, joint, states, n_joint)
+    mixed = rng.random() < tables.mode_overlap
+    for side in range(1 if mixed else 2):
+        count = 0
+        for a in range(n):
+            light = tables.light[row[members[a]]]
+            if not mixed and tables.side[light] != side:
+                continue
+            met = False
+            for b in range(count):
+                met |= tables.light[row[part[b]]] == light
+            alike = tables.packets[light, ALIKE]
+            if met and alike < 1.0 and rng.random() >= alike:
+                _route_alone(members[a], row, tables, rng, port)
+                continue
+            part[count] = members[a]
+            count += 1
+        n_joint = _route_group(part, count, t, x, row, tables, rng, port, joint, states, n_joint)
+    return n_joint
 
 
 @kernel
 def route(
-    t: Floats,
-    x: Floats,
-    u: Bytes,
-    source: Bytes,
-    draws: Floats,
-    conditional: Complex,
-    single: Floats,
-    pure: Complex,
-    weight: Floats,
-    shapes: Floats,
-    reach: float,
-    mode_overlap: float,
-    detuning: float,
-    rng: np.random.Generator,
-    port: Bytes,
-) -> None:
-    """Choose the port of every photon of a merged, sorted list. `draws` holds a uniform number per
-    photon, `detuning` is the carrier difference of the inputs in rad/ps."""
+    t: Floats, x: Singles, row: Integers, draws: Singles, tables: Tables, reach: float,
+    rng: np.random.Generator, port: Bytes, joint: NDArray[np.int64], states: Complex,
+) -> int:  # fmt: skip
+    """Choose the port of every photon of a sorted list. `draws` holds a uniform number per photon.
+
+    Returns how many photons in the row `undecided` were routed together with one other; `joint` (m,) says
+    which ones, `states` (m, 2, 2) in what states that leaves their partners, not normalised. Both have room
+    for all that can be. Partners of the others are in the state of their photon's port, which for three and
+    more photons that meet is an approximation.
+    """
     n = len(t)
+    n_joint = 0
+    packets, light, single = tables.packets, tables.light, tables.single
     members = np.zeros(MAX_GROUP, dtype=np.int64)
     part = np.zeros(MAX_GROUP, dtype=np.int64)
     label = np.zeros(MAX_CLUMP, dtype=np.int64)
@@ -250,32 +273,30 @@ def route(
     while i < n:
         j = i + 1
         if j == n or t[j] - t[i] >= reach:
-            row = single[source[i], u[i]]
+            p = single[row[i]]
             r = draws[i]
-            port[i] = (r >= row[0]) + (r >= row[1]) + (r >= row[2])
+            port[i] = (r >= p[0]) + (r >= p[1]) + (r >= p[2])
             i = j
             continue
         while j < n and t[j] - t[j - 1] < reach and j - i < MAX_CLUMP:
             j += 1
         size = j - i
-        if (
-            size == 2
-            and abs(log_ratio(shapes, source[i], source[i + 1], t[i], t[i + 1], x[i], x[i + 1]))
-            > MAX_LOG_RATIO
-        ):  # the usual pair of neighbours: too far apart to interfere
-            for k in range(i, j):
-                row = single[source[k], u[k]]
-                port[k] = (draws[k] >= row[0]) + (draws[k] >= row[1]) + (draws[k] >= row[2])
-            i = j
-            continue
+        if size == 2:
+            a, b = light[row[i]], light[row[i + 1]]
+            if not abs(log_ratio(packets, a, b, t[i], t[i + 1], x[i], x[i + 1])) <= MAX_LOG_RATIO:
+                for k in range(i, j):  # the usual pair of neighbours: too far apart to interfere
+                    p = single[row[k]]
+                    port[k] = (draws[k] >= p[0]) + (draws[k] >= p[1]) + (draws[k] >= p[2])
+                i = j
+                continue
         for a in range(size):
             label[a] = a
         for b in range(1, size):
             for a in range(b):
-                ia, ib = i + a, i + b
-                if t[ib] - t[ia] >= reach:
+                k, m = i + a, i + b
+                if t[m] - t[k] >= reach:
                     continue
-                ratio = log_ratio(shapes, source[ia], source[ib], t[ia], t[ib], x[ia], x[ib])
+                ratio = log_ratio(packets, light[row[k]], light[row[m]], t[k], t[m], x[k], x[m])
                 if abs(ratio) <= MAX_LOG_RATIO:
                     old, new = label[b], label[a]
                     for c in range(size):
@@ -289,80 +310,38 @@ def route(
                 members[count] = i + a
                 count += 1
                 if count == MAX_GROUP:
-                    _route_mixed(
-                        members, count, part, t, x, u, source, conditional, single, pure, weight, shapes,
-                        mode_overlap, detuning, rng, port,
-                    )  # fmt: skip
+                    n_joint = _route_mixed(
+                        members, count, part, t, x, row, tables, rng, port, joint, states, n_joint
+                    )
                     count = 0
             if count:
-                _route_mixed(
-                    members, count, part, t, x, u, source, conditional, single, pure, weight, shapes,
-                    mode_overlap, detuning, rng, port,
-                )  # fmt: skip
+                n_joint = _route_mixed(
+                    members, count, part, t, x, row, tables, rng, port, joint, states, n_joint
+                )
         i = j
+    return n_joint
 
 
 @kernel
-def _route_mixed(
-    members: NDArray[np.int64],
-    n: int,
-    part: NDArray[np.int64],
-    t: Floats,
-    x: Floats,
-    u: Bytes,
-    source: Bytes,
-    conditional: Complex,
-    single: Floats,
-    pure: Complex,
-    weight: Floats,
-    shapes: Floats,
-    mode_overlap: float,
-    detuning: float,
-    rng: np.random.Generator,
-    port: Bytes,
-) -> None:
-    """Route a group; one of three or more photons falls, with the probability that the sources'
-    modes differ, into the photons of a and those of b. (For two photons the formula holds it.)"""
-    if n > 2 and rng.random() >= mode_overlap:
-        for side in range(2):
-            count = 0
-            for a in range(n):
-                if source[members[a]] == side:
-                    part[count] = members[a]
-                    count += 1
-            if count:
-                _route_group(
-                    part, count, t, x, u, source, conditional, single, pure, weight, shapes,
-                    mode_overlap, detuning, rng, port,
-                )  # fmt: skip
-        return
-    _route_group(
-        members, n, t, x, u, source, conditional, single, pure, weight, shapes, mode_overlap, detuning,
-        rng, port,
-    )  # fmt: skip
-
-
-@kernel
-def merge_arrivals(
-    ta: Floats, xa: Floats, ua: Bytes, tb: Floats, xb: Floats, ub: Bytes,
-    t: Floats, x: Floats, u: Bytes, source: Bytes,
+def merge(
+    ta: Floats, xa: Singles, ra: Integers, tb: Floats, xb: Singles, rb: Integers,
+    t: Floats, x: Singles, row: Integers,
 ) -> None:  # fmt: skip
-    """Merge the sorted arrivals of both inputs into one sorted list."""
+    """Merge two sorted lists of photons into one."""
     i = j = k = 0
     while i < len(ta) and j < len(tb):  # without branches: the order is random
         later = ta[i] > tb[j]
         t[k] = tb[j] if later else ta[i]
         x[k] = xb[j] if later else xa[i]
-        u[k] = ub[j] if later else ua[i]
-        source[k] = later
+        row[k] = rb[j] if later else ra[i]
         j += later
         i += not later
         k += 1
     for i_rest in range(i, len(ta)):
-        t[k], x[k], u[k], source[k] = ta[i_rest], xa[i_rest], ua[i_rest], 0
+        t[k], x[k], row[k] = ta[i_rest], xa[i_rest], ra[i_rest]
         k += 1
     for j_rest in range(j, len(tb)):
-        t[k], x[k], u[k], source[k] = tb[j_rest], xb[j_rest], ub[j_rest], 1
+        t[k], x[k], row[k] = tb[j_rest], xb[j_rest], rb[j_rest]
         k += 1
 
 
@@ -374,3 +353,31 @@ def by_port(t: Floats, port: Bytes, times: Floats, count: NDArray[np.int64]) -> 
         p = port[i]
         times[p, count[p]] = t[i]
         count[p] += 1
+
+
+@kernel
+def twin_ports(
+    delta: float, amplitude: Floats, both: Complex, overlap: float, phase_rate: float, x: Singles,
+    rng: np.random.Generator, port: Bytes,
+) -> None:  # fmt: skip
+    """Ports of the two photons of each pair that meets itself, see `twins`: `port` (n, 2)."""
+    packets = amplitude.reshape(1, -1)
+    probabilities = np.empty(16)
+    for i in range(len(x)):
+        # Signal at s, idler at t; and the other way about, which takes s - t to -x - 2 delta.
+        ratio = exp(
+            log_amplitude(packets, 0, -x[i] - 2 * delta, 0.0) - log_amplitude(packets, 0, float(x[i]), 0.0)
+        )
+        if not ratio < inf:
+            ratio = 0.0
+        angle = phase_rate * (x[i] + delta)
+        exchange = ratio * overlap * complex(cos(angle), sin(angle))
+        for p in range(4):
+            for q in range(4):
+                probabilities[4 * p + q] = (
+                    both[4 * p + q, 4 * p + q].real
+                    + ratio * ratio * both[4 * q + p, 4 * q + p].real
+                    + 2 * (exchange * both[4 * p + q, 4 * q + p]).real
+                )
+        taken = draw(probabilities, 16, rng)
+        port[i, 0], port[i, 1] = taken // 4, taken % 4

@@ -1,49 +1,55 @@
-"""The light field: all sources, fibres, optics and detectors of a bench, moved through time together.
+"""The light field: all lights, fibres, optics and detectors of a bench, moved through time together.
 
 Every slice of time takes three acts. `tune` reads what the instruments have set (their ports) and
 works out what has changed; `expose` draws the photons of the slice and turns them into clicks, in
 worker threads and without touching a port; `settle` writes back what the instruments can see. Between
 slices everything that belongs to the next one is kept: photons still in a fibre, afterpulses, dead
-times. What stands where comes from a `Layout` alone.
+times. What stands where comes from a `Layout` alone, where light goes from the optics as they stand:
+every retune follows each light anew.
 
-Source of the model: physics.md 1 to 3.
+What is drawn depends on seed and slices alone, never on the threads: each light, hub, detector and
+tagger has random numbers of its own. Source of the model: physics.md 1 to 3.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from math import ceil
 
-from sim_instruments.ports import Ports, Tags
-from sim_instruments.world.arm import Arm
-from sim_instruments.world.channel import Channel
-from sim_instruments.world.couple import Couple
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_instruments.ports import DiodePort, GatePort, NanowirePort, Ports
+from sim_instruments.world.beam_light import BeamLight
+from sim_instruments.world.chain import chains
+from sim_instruments.world.channel import Channel, guard_ps
+from sim_instruments.world.clock import NodeClock
 from sim_instruments.world.detection import update_latch
+from sim_instruments.world.emitter_light import EmitterLight
 from sim_instruments.world.fibre import DriftingFibre
-from sim_instruments.world.hub import Hub
-from sim_instruments.world.layout import Analyser, Layout, Source
+from sim_instruments.world.hub import Hub, Photons
+from sim_instruments.world.layout import Beam, Emitter, Layout, PairSource
 from sim_instruments.world.optics import Optics
-from sim_instruments.world.pairs import Floats
+from sim_instruments.world.pair_light import PairLight
+from sim_instruments.world.quantiles import MAX_NORMAL
 from sim_instruments.world.randomness import generator
-from sim_instruments.world.routes import Route, ToAnalysers, ToHub
+from sim_instruments.world.sensors import Sensors
+from sim_instruments.world.tagging import Clicks, TaggerLine
+from sim_instruments.world.wave_packets import Floats, Window
+
+__all__ = ["Clicks", "LightField", "Ports"]
 
 DRIFT_STEP_PS = 10**12
 """Fibres drift in steps of this much time."""
 
-
-@dataclass(frozen=True)
-class Clicks:
-    """What one tagger saw: tags per input, all those before `until_ps` of its clock that were not in a
-    slice before."""
-
-    tags: Tags
-    until_ps: int
+Light = PairLight | BeamLight | EmitterLight
+Times = NDArray[np.int64]
 
 
 class LightField:
     """The light of one bench. `now_ps` is the world's time."""
 
     def __init__(self, layout: Layout, ports: Ports, seed: int) -> None:
+        """ValueError where a path leads nowhere, KeyError where a port is missing."""
         self.layout, self.ports = layout, ports
         self.now_ps = 0
         self._drifted_ps = 0
@@ -51,33 +57,44 @@ class LightField:
         """Whether a tagger looks, so that clicks are computed."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="light")
         self._fibres = {f.name: DriftingFibre(f, generator(seed, f.name)) for f in layout.fibres}
-        self._optics = Optics(self._fibres, ports.paddles, ports.rotations)
-        self._channels: dict[str, Channel] = {}
-        for tagger in layout.taggers:
-            skew = generator(seed, tagger.name).normal(0.0, 1.0) * tagger.frequency_error
-            for detector in layout.detectors:
-                if detector.tagger == tagger.name:
-                    self._channels[detector.name] = Channel(detector, tagger, skew, seed)
+        self._optics = Optics(layout, ports, self._fibres)
+        self._sensors = Sensors(layout, ports, seed)
+        self._guard_ps = guard_ps(layout)
+        self._clocks = {
+            tagger.clock.name: NodeClock(tagger.clock, generator(seed, f"clock {tagger.clock.name}"))
+            for tagger in layout.taggers
+        }
+        self._lines = {tagger.name: TaggerLine(tagger, seed) for tagger in layout.taggers}
+        self._channels = {
+            detector.name: Channel(
+                detector,
+                self._lines[detector.tagger].tagger,
+                self._clock_of(detector.tagger),
+                self._guard_ps,
+                seed,
+            )
+            for detector in layout.detectors
+        }
         self._hubs = {m.name: Hub(m, self._channels, seed) for m in layout.measurements}
-        analysers = {a.name: a for a in layout.analysers}
-        self._routes = [self._route(source, analysers, seed) for source in layout.sources]
-        self._lit_hubs = [hub for hub in self._hubs.values() if hub.arms]
+        self._lights = [self._in_operation(light, seed) for light in layout.lights]
+        self._chains: list[list[Hub]] = []
+        """Hubs with light, those together that depend on each other."""
+        self._lead_ps = 0
+        """Light is drawn so much before it is born, so that what has to wait for it comes in time."""
         self._tuned_to: object = None
 
-    def _route(self, source: Source, analysers: Mapping[str, Analyser], seed: int) -> tuple[Source, Route]:
-        """Where a source's photons go. ValueError where the light field cannot follow them."""
-        rng = generator(seed, source.name)
-        signal = analysers.get(source.signal_path[-1])
-        idler = analysers.get(source.idler_path[-1])
-        hub, _, side = source.idler_path[-1].partition(".")
-        if signal and idler:
-            return source, ToAnalysers(Couple(source, rng), (signal, idler), self._channels)
-        if signal and hub in self._hubs:
-            return source, ToHub(Arm(source, rng), signal, self._hubs[hub], "ab".index(side), self._channels)
-        raise ValueError(
-            f"{source.name}: the light field brings a signal to an analyser, and an idler to an analyser or "
-            "a Bell-state measurement; this source's paths end elsewhere"
-        )
+    def _in_operation(self, light: PairSource | Beam | Emitter, seed: int) -> Light:
+        lasers = self.ports.lasers
+        match light:
+            case PairSource():
+                return PairLight(light, lasers[light.pump], seed)
+            case Beam():
+                return BeamLight(light, lasers[light.laser], seed)
+            case Emitter():
+                return EmitterLight(light, lasers[light.laser] if light.laser else None, seed)
+
+    def _clock_of(self, tagger: str) -> NodeClock:
+        return self._clocks[self._lines[tagger].tagger.clock.name]
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -86,48 +103,96 @@ class LightField:
 
     def tune(self) -> None:
         """Read all ports and drift the fibres up to the slice that begins now."""
-        for channel in self._channels.values():
-            wire = channel.detector.nanowire
-            nanowire = self.ports.nanowires[wire] if wire else None
-            if nanowire is not None:
-                update_latch(nanowire, channel.detector.switching_current_a)
-            threshold = self.ports.taggers[channel.tagger.name].inputs[channel.detector.input].threshold_v
-            channel.look(nanowire, threshold)
+        self._look()
         while self.now_ps - self._drifted_ps >= DRIFT_STEP_PS:
             self._drifted_ps += DRIFT_STEP_PS
             for fibre in self._fibres.values():
                 fibre.advance(DRIFT_STEP_PS * 1e-12)
-        for tap in self.layout.taps:
-            meter = self.ports.meters[tap.meter]
-            meter.power_w = self.ports.lasers[tap.laser].power_w * tap.fraction
-            meter.wavelength_m = tap.wavelength_m
-        setting = (
-            self._drifted_ps,
-            [(c.efficiency, c.dark_hz, c.seen, c.own_noise_hz) for c in self._channels.values()],
-            [port.power_w for port in self.ports.lasers.values()],
-            [port.angle_rad for port in self.ports.rotations.values()],
-            [tuple(port.angles_rad) for port in self.ports.paddles.values()],
-        )
-        if setting != self._tuned_to:
+        while (setting := self._setting()) != self._tuned_to:
             self._tuned_to = setting
             self._retune()
+            # Too much light drives a nanowire normal, which changes what the others see of their hub.
+            for channel in self._channels.values():
+                channel.overload(self._control(channel))
+            self._look()
+        self._sensors.read()
         observed = any(port.recording for port in self.ports.taggers.values())
         if observed and not self.observed:
-            for channel in self._channels.values():
-                channel.forget()
-            for hub in self._hubs.values():
-                hub.forget()
+            self._forget()
         self.observed = observed
 
+    def _control(self, channel: Channel) -> NanowirePort | DiodePort | None:
+        control = channel.detector.control
+        if control is None or control in self.ports.nanowires:
+            return self.ports.nanowires[control] if control else None
+        return self.ports.diodes[control]
+
+    def _gate(self, channel: Channel) -> GatePort | None:
+        gate = channel.detector.gate
+        return self.ports.gates[gate.generator] if gate and gate.generator else None
+
+    def _look(self) -> None:
+        for channel in self._channels.values():
+            detector, control = channel.detector, self._control(channel)
+            if isinstance(control, NanowirePort):
+                update_latch(control, detector.switching_current_a)
+            entry = self.ports.taggers[detector.tagger].inputs[detector.input]
+            channel.look(control, self._gate(channel), entry)
+
+    def _setting(self) -> object:
+        return (
+            self._optics.setting(),
+            [(c.efficiency, c.dark_hz, c.seen, c.gating) for c in self._channels.values()],
+            [(port.power_w, port.detuning_hz) for port in self.ports.lasers.values()],
+        )
+
+    def _forget(self) -> None:
+        """Begin anew after a time in which nobody looked."""
+        for part in (*self._channels.values(), *self._hubs.values(), *self._lights):
+            part.forget()
+        for name, line in self._lines.items():
+            line.forget(self._clock_of(name).to_ps(self.now_ps))
+
     def _retune(self) -> None:
+        while True:
+            self._follow_lights()
+            missing_ps = self._lag_ps() - (self._guard_ps - self._earliest_jitter_ps)
+            if missing_ps <= 0:
+                break
+            self._lead_ps += ceil(missing_ps)
+        self._sensors.darken()
+        for light in self._lights:
+            if isinstance(light, BeamLight):
+                light.illuminate(self._sensors)
+
+    def _follow_lights(self) -> None:
+        self._optics.begin()
         for channel in self._channels.values():
             channel.darken()
         for hub in self._hubs.values():
             hub.darken()
-        for source, route in self._routes:
-            route.tune(self.ports.lasers[source.pump].power_w / source.pump_power_w, self._optics)
+        for light in self._lights:
+            light.aim(self._optics, self._channels, self._hubs, self._lead_ps)
+        links = {light.name: light.hubs for light in self._lights if light.hubs}
+        ordered = chains(list(self._hubs.values()), links)
+        order = {hub: k for chain in ordered for k, hub in enumerate(chain)}
+        for light in self._lights:
+            light.tune(self._channels, order)
         for hub in self._hubs.values():
             hub.tune()
+        self._chains = [lit for chain in ordered if (lit := [hub for hub in chain if hub.entries])]
+
+    @property
+    def _earliest_jitter_ps(self) -> float:
+        return max((MAX_NORMAL * d.jitter_s * 1e12 for d in self.layout.detectors), default=0.0)
+
+    def _lag_ps(self) -> float:
+        """How much before a slice's beginning a photon of its light may arrive."""
+        lags = [light.lag_ps for light in self._lights]
+        for chain in self._chains:
+            known_ps: dict[str, float] = {}
+            lags += [-hub.foresee(known_ps) for hub in chain]
+        return max(lags, default=0.0)
 
     @property
     def singles_hz(self) -> dict[str, float]:
@@ -140,37 +205,59 @@ class LightField:
 
     def expose(self, span_ps: int) -> dict[str, Clicks]:
         """Let the slice happen. Returns what each tagger saw; nothing when nobody looks."""
+        end_ps = self.now_ps + span_ps
+        for name, clock in self._clocks.items():
+            followers = [t.name for t in self.layout.taggers if t.clock.name == name]
+            clock.advance(end_ps, locked=all(self.ports.taggers[t].clock_locked for t in followers))
         if not self.observed:
             return {}
-        span = float(span_ps)
-        photons: dict[str, list[Floats]] = defaultdict(list)
-        emitted = list(self._pool.map(lambda route: route[1].emit(span), self._routes))
-        routed = self._pool.map(lambda hub: hub.expose(span), self._lit_hubs)
-        for arrivals in (*emitted, *routed):
-            for name, times in arrivals.items():
-                photons[name].append(times)
-        tags = self._pool.map(
-            lambda channel: channel.expose(
-                self.now_ps, span_ps, photons[channel.detector.name] if channel.seen else []
-            ),
-            self._channels.values(),
-        )
-        clicks: dict[str, Clicks] = {}
-        for channel, times in zip(self._channels.values(), tags, strict=True):
-            until_ps = channel.watermark(self.now_ps + span_ps)
-            seen = clicks.setdefault(channel.tagger.name, Clicks({}, until_ps))
-            seen.tags[channel.detector.input] = times
-        return clicks
+        window = Window(self.now_ps + self._lead_ps, span_ps)
+        photons: dict[str, list[Floats]] = {name: [] for name in self._channels}
+        _collect(photons, [self._pool.submit(light.emit, window) for light in self._lights])
+        # Detectors that no hub sends light to need not wait for one.
+        behind = {channel.detector.name for chain in self._chains for hub in chain for channel in hub.outputs}
+        routed = [self._pool.submit(_route, chain, window) for chain in self._chains]
+        tags = {name: self._exposure(name, photons, span_ps) for name in photons if name not in behind}
+        _collect(photons, routed)
+        tags |= {name: self._exposure(name, photons, span_ps) for name in photons if name in behind}
+        seen = {name: self._tagged(name, tags, end_ps) for name in self._lines}
+        return {name: clicks.result() for name, clicks in seen.items()}
+
+    def _exposure(self, name: str, photons: dict[str, list[Floats]], span_ps: int) -> Future[Times]:
+        return self._pool.submit(self._channels[name].expose, self.now_ps, span_ps, photons[name])
+
+    def _tagged(self, name: str, tags: dict[str, Future[Times]], end_ps: int) -> Future[Clicks]:
+        line = self._lines[name]
+        mine = {
+            channel.detector.input: tags[detector].result()
+            for detector, channel in self._channels.items()
+            if channel.tagger.name == name
+        }
+        until_ps = self._clock_of(name).to_ps(max(end_ps - self._guard_ps, 0), line.tagger.resolution_ps)
+        return self._pool.submit(line.take, mine, until_ps, self.ports.taggers[name].inputs)
 
     # -- act three: what can the instruments see? ----------------------------------------------
 
     def settle(self, span_ps: int, clicks: dict[str, Clicks]) -> None:
-        """Move time on and show the nanowires' read-outs and the taggers' clocks what happened."""
+        """Move time on and show the detectors' read-outs and the taggers' clocks what happened."""
         self.now_ps += span_ps
         for channel in self._channels.values():
-            detector = channel.detector
-            if detector.nanowire:
-                port = self.ports.nanowires[detector.nanowire]
-                tags = len(clicks[detector.tagger].tags[detector.input]) if clicks else None
-                port.clicks += channel.read_out(port, span_ps, tags)
-            self.ports.taggers[detector.tagger].clock_ps = channel.clock(self.now_ps)
+            port = self._control(channel)
+            if port is not None:
+                port.clicks += channel.read_out(port, span_ps, bool(clicks))
+        for name in self._lines:
+            self.ports.taggers[name].clock_ps = self._clock_of(name).to_ps(self.now_ps)
+
+
+def _route(chain: list[Hub], window: Window) -> Photons:
+    """Decide measurements that depend on each other, one after the other."""
+    return [arrival for hub in chain for arrival in hub.expose(window)]
+
+
+def _collect(photons: dict[str, list[Floats]], arriving: Iterable[Future[Photons]]) -> None:
+    """Wait for photons, and sort them by detector in the order of their senders."""
+    senders = list(arriving)
+    wait(senders)
+    for sender in senders:
+        for name, times in sender.result():
+            photons[name].append(times)

@@ -1,111 +1,196 @@
-"""Where the photons of a source go: one to an analyser and the other to a hub, or both to analysers.
+"""The routes of a pair source: what follows from where its two photons go.
 
-A route works out what the present settings make of its source (`tune`), and draws a slice of its photons
-(`emit`). What surely cannot interfere or correlate is left to the channels as a rate of noise.
+A route knows what the present settings make of the source's pairs, and draws a slice of its photons (`emit`).
+What surely cannot interfere or correlate it leaves to the channels as a rate of noise. Rates of pairs are in
+1/ps; a photon is *later* than another by the time from that one's click to its own.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
 
 from sim_instruments.world.arm import Arm, Statistics
+from sim_instruments.world.births import birth_times, separations
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.couple import Coincidences, Couple
-from sim_instruments.world.hub import Hub
-from sim_instruments.world.layout import Analyser
-from sim_instruments.world.optics import Optics
-from sim_instruments.world.pairs import Floats
+from sim_instruments.world.destinations import Entrance, Receiver
+from sim_instruments.world.hub import Entry, Onward, Photons, Sent
+from sim_instruments.world.interference import twin_ports
+from sim_instruments.world.scratch import Scratch
+from sim_instruments.world.tables import Complex
+from sim_instruments.world.wave_packets import Floats, WavePacket, Window
 
-Photons = dict[str, Floats]
-"""Times of arrival at detectors by their names, in picoseconds of the slice; nearly sorted."""
+PS = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One photon of the pairs: its wave packet with the other as partner, its state and its carrier."""
+
+    packet: WavePacket
+    rho: Complex
+    """(4, 4) of the other photon x this one."""
+    carrier_hz: float
+
+
+Channels = Mapping[str, Channel]
+
+
+class ToReceivers:
+    """Both photons go to receivers."""
+
+    def __init__(
+        self, couple: Couple, rate: float, rho: Complex, ends: tuple[Receiver, Receiver], channels: Channels
+    ) -> None:
+        """`rho` of signal x idler, the ends of both."""
+        self._couple, self._ends = couple, ends
+        self._coincidences = Coincidences.of(rate, couple.packet, rho, ends[0].povms, ends[1].povms)
+        for end, lone in zip(ends, self._coincidences.lone, strict=True):
+            _shine(end, lone, channels)
+        packet = couple.packet
+        soonest = min((d for end in ends for d in end.delays_ps), default=0.0)
+        self.lag_ps = packet.before_birth_ps + packet.early_ps - soonest
+
+    def emit(self, window: Window) -> Photons:
+        """All photons of which the partner clicks too."""
+        delays = self._ends[0].delays_ps, self._ends[1].delays_ps
+        sides = self._couple.emit(self._coincidences, window, delays)
+        return [
+            (outcome.detector, times)
+            for end, side in zip(self._ends, sides, strict=True)
+            for outcome, times in zip(end.outcomes, side, strict=True)
+        ]
 
 
 class ToHub:
-    """The signal goes to an analyser, the idler to an input of a Bell-state measurement."""
+    """One photon goes to a Bell-state measurement, the other to a receiver."""
 
     def __init__(
-        self, arm: Arm, analyser: Analyser, hub: Hub, side: int, channels: Mapping[str, Channel]
+        self,
+        name: str,
+        arm: Arm,
+        rate: float,
+        side: Side,
+        ends: tuple[Receiver, Entrance],
+        channels: Channels,
     ) -> None:
-        self.arm, self._analyser, self._hub, self._side = arm, analyser, hub, side
-        self._outputs = [channels[name] for name in analyser.outputs]
-        self._statistics: Statistics
-        self._signal_delay_ps = 0.0
-        hub.arms[side] = arm
-
-    def tune(self, pump: float, optics: Optics) -> None:
-        """`pump` is the pump power relative to the one for which the source's rates are stated."""
-        source, hub = self.arm.source, self._hub
-        signal_path, idler_path = source.signal_path[:-1], source.idler_path[:-1]
-        povm = optics.clicks(
-            self._analyser,
-            signal_path,
-            source.signal_transmission,
-            (self._outputs[0].efficiency, self._outputs[1].efficiency),
+        """`side` is that of the photon that goes to the measurement."""
+        self._arm, (self._receiver, entrance) = arm, ends
+        self._statistics = Statistics.of(rate, arm.packet, side.rho, self._receiver.povms, entrance.ports)
+        _shine(self._receiver, self._statistics.lone, channels)
+        sent = Sent(
+            entrance.side, self._statistics.conditional, entrance.delay_ps, arm.packet, side.carrier_hz
         )
-        ports = hub.entrance(self._side, source.idler_transmission, optics.jones(idler_path))
-        self._signal_delay_ps = optics.delay_ps(signal_path)
-        hub.delays[self._side] = optics.delay_ps(idler_path)
-        rate_hz = source.pair_rate_hz * pump
-        statistics = Statistics.of(rate_hz * 1e-12, self.arm.shape, self.arm.rho, povm, ports)
-        self._statistics = statistics
-        for port, channel in enumerate(self._outputs):
-            unpaired = source.unpaired_signal_hz / 2 * pump * channel.relative_efficiency
-            channel.shine(
-                noise_hz=statistics.lone_signals[port] * 1e12 + unpaired,
-                clicks_hz=statistics.signal_rates[port] * 1e12 + unpaired,
-            )
-        hub.shine(self._side, statistics.conditional, rate_hz, source.unpaired_idler_hz * pump)
+        self._entry = entrance.hub.enter(name, sent)
+        soonest = min(self._receiver.delays_ps, default=0.0)
+        self.lag_ps = arm.packet.before_birth_ps + arm.packet.early_ps - soonest
 
-    def emit(self, span_ps: float) -> Photons:
-        """The signals that click; the idlers are left with the hub."""
-        born = self.arm.emit(self._statistics, span_ps)
-        self._hub.arriving[self._side] = born
-        for signals in born.signals:
-            signals += self._signal_delay_ps
-        return dict(zip(self._analyser.outputs, born.signals, strict=True))
+    def emit(self, window: Window) -> Photons:
+        """The partners that click; the photons are left with the hub."""
+        entry, receiver = self._entry, self._receiver
+        born = self._arm.emit(
+            self._statistics, window, entry.room, entry.first_row, entry.sent.delay_ps, receiver.delays_ps
+        )
+        return [(o.detector, times) for o, times in zip(receiver.outcomes, born.partners, strict=True)]
 
 
-class ToAnalysers:
-    """Both photons go to analysers."""
+class ThroughHubs:
+    """The photons go to two Bell-state measurements, of which the first is decided first: what it finds
+    leaves the partner in a state, with which that comes to the second."""
+
+    lag_ps = 0.0
 
     def __init__(
-        self, couple: Couple, analysers: tuple[Analyser, Analyser], channels: Mapping[str, Channel]
+        self, name: str, arm: Arm, rate: float, sides: tuple[Side, Side], ends: tuple[Entrance, Entrance]
     ) -> None:
-        self._couple, self._analysers = couple, analysers
-        self._outputs = [[channels[name] for name in analyser.outputs] for analyser in analysers]
-        self._coincidences: Coincidences
-        self._delays_ps = (0.0, 0.0)
+        """`sides` and `ends` are those of the first measurement's photon, then of the second's."""
+        self._arm = arm
+        first, second = ends
+        arrives = second.ports.conj().T @ second.ports
+        self._statistics = Statistics.of(rate, arm.packet, sides[0].rho, [arrives], first.ports)
+        state = sides[0].rho.reshape(2, 2, 2, 2)  # partner, photon; partner', photon'
+        operators = np.einsum("pa,vawb,qb->pqvw", first.ports, state, first.ports.conj())
+        lost = np.einsum("vawa->vw", state) - np.einsum("ppvw->vw", operators)
+        states = np.array([*(operators[p, p] for p in range(4)), lost])
+        conditional: Complex = second.ports @ states @ second.ports.conj().T
+        self._there: Entry = second.hub.enter(
+            name,
+            Sent(second.side, conditional, second.delay_ps, sides[1].packet, sides[1].carrier_hz),
+            second.ports,
+        )
+        self._here: Entry = first.hub.enter(
+            name,
+            Sent(
+                first.side, self._statistics.conditional, first.delay_ps, sides[0].packet, sides[0].carrier_hz
+            ),
+        )
+        first.hub.onward = name, Onward(0, operators, self._there)
 
-    def tune(self, pump: float, optics: Optics) -> None:
-        """`pump` is the pump power relative to the one for which the source's rates are stated."""
-        source = self._couple.source
-        paths = source.signal_path[:-1], source.idler_path[:-1]
-        transmissions = source.signal_transmission, source.idler_transmission
-        povms = [
-            optics.clicks(analyser, path, transmission, (outputs[0].efficiency, outputs[1].efficiency))
-            for analyser, path, transmission, outputs in zip(
-                self._analysers, paths, transmissions, self._outputs, strict=True
-            )
-        ]
-        self._delays_ps = optics.delay_ps(paths[0]), optics.delay_ps(paths[1])
-        rate = source.pair_rate_hz * pump * 1e-12
-        self._coincidences = Coincidences.of(rate, self._couple.rho, povms[0], povms[1])
-        unpaired_hz = source.unpaired_signal_hz, source.unpaired_idler_hz
-        for side, outputs in enumerate(self._outputs):
-            for port, channel in enumerate(outputs):
-                unpaired = unpaired_hz[side] / 2 * pump * channel.relative_efficiency
-                channel.shine(
-                    noise_hz=self._coincidences.lone[side][port] * 1e12 + unpaired,
-                    clicks_hz=self._coincidences.clicks[side][port] * 1e12 + unpaired,
-                )
+    def emit(self, window: Window) -> Photons:
+        """None: all photons are left with the hubs."""
+        arm, here, there = self._arm, self._here, self._there
+        delay = there.sent.delay_ps
+        born = arm.emit(self._statistics, window, here.room, here.first_row, here.sent.delay_ps)
+        clustered, behind = born.orphans
+        t, x = arm.alone(float(self._statistics.lone[0]), window, there.sent.packet)
+        there.orphans = (
+            np.concatenate([t, clustered]) + delay,
+            np.concatenate([x, -behind]).astype(np.float32),
+        )
+        return []
 
-    def emit(self, span_ps: float) -> Photons:
-        """All photons of which the partner clicks too."""
-        photons: Photons = {}
-        sides = self._couple.emit(self._coincidences, span_ps)
-        for analyser, delay, ports in zip(self._analysers, self._delays_ps, sides, strict=True):
-            for name, times in zip(analyser.outputs, ports, strict=True):
-                times += delay
-                photons[name] = times
+
+class Twins:
+    """Both photons go to one Bell-state measurement and interfere with each other (physics.md 1,
+    "Signal-idler HOM"): P(p, q) = D1 R[pq, pq] + D2 R[qp, qp] + 2 kappa Re(f1 f2* R[pq, qp]). They are taken
+    to interfere with no other light there, and to come as Poisson pairs."""
+
+    def __init__(
+        self, packet: WavePacket, rng: np.random.Generator, rate: float, sides: tuple[Side, Side],
+        ends: tuple[Entrance, Entrance], channels: Channels,
+    ) -> None:  # fmt: skip
+        """Of signal and idler."""
+        self._packet, self._rng, self._ends = packet, rng, ends
+        self._scratch = Scratch(), Scratch(), Scratch()
+        both = np.kron(ends[0].ports, ends[1].ports)
+        self._both: Complex = both @ sides[1].rho @ both.conj().T
+        joint = np.diag(self._both).real.reshape(4, 4)
+        self._rate = rate * float(joint.sum())
+        hub = ends[0].hub
+        self._overlap = hub.measurement.mode_overlap if ends[0].side != ends[1].side else 0.0
+        self._phase_rate = 2 * np.pi * PS * (sides[1].carrier_hz - sides[0].carrier_hz)
+        # A click whose partner is lost is noise.
+        for k, end in enumerate(ends):
+            state = np.einsum("vawa->vw" if k == 0 else "avaw->vw", sides[1].rho.reshape(2, 2, 2, 2))
+            arrive = np.einsum("pi,ij,pj->p", end.ports, state, end.ports.conj()).real
+            lone = rate * np.maximum(arrive - joint.sum(axis=1 - k), 0.0)
+            for name, clicks in hub.port_clicks(lone):
+                channels[name].shine(clicks / PS, 0.0)
+        soonest = min(end.delay_ps for end in ends)
+        self.lag_ps = packet.before_birth_ps + packet.early_ps - soonest
+
+    def emit(self, window: Window) -> Photons:
+        """All photons of which the partner arrives too."""
+        rng, packet, scratch = self._rng, self._packet, self._scratch[0]
+        t = birth_times(packet, self._rate, window, rng, scratch, "births")
+        x = separations(packet, rng, len(t))
+        if packet.width:
+            t += packet.width * rng.standard_normal(len(t)) - x / 2
+        port = scratch("port", 2 * len(t), np.int8).reshape(-1, 2)
+        delays = [end.delay_ps for end in self._ends]
+        timeless = WavePacket(packet.kind, packet.after, packet.before).row()
+        twin_ports(delays[0] - delays[1], timeless, self._both, self._overlap, self._phase_rate, x, rng, port)
+        hub = self._ends[0].hub
+        photons: Photons = []
+        for k, times in enumerate((t + x + delays[0], t + delays[1])):
+            photons += hub.detected(times, np.ascontiguousarray(port[:, k]), rng, self._scratch[1 + k])
         return photons
 
 
-Route = ToHub | ToAnalysers
+Route = ToReceivers | ToHub | ThroughHubs | Twins
+
+
+def _shine(receiver: Receiver, lone: Floats, channels: Channels) -> None:
+    for outcome, rate in zip(receiver.outcomes, lone, strict=True):
+        channels[outcome.detector].shine(float(rate) / PS, 0.0)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim_instruments.ports import Ports
 from sim_instruments.world.layout import Biphoton
-from sim_instruments.world.light_field import LightField, Ports
+from sim_instruments.world.light_field import LightField
 from tests.sim_instruments.two_arms import (
     ARMS,
     HUB,
@@ -219,7 +220,7 @@ def test_turning_an_optic_lowers_the_correlation_of_an_arm(turn: str) -> None:
     angle = pi / 18
     settings = one_arm()
     if turn == "paddle":
-        settings.paddles["alice_paddles"].angles_rad = [0.0, angle, 0.0]
+        settings.plates["alice_paddles"].plates = [(pi / 2, 0.0), (pi, angle), (pi / 2, 0.0)]
     else:
         settings.rotations["alice_hwp"].angle_rad = angle
     arm = alone(LOCAL, settings, 0.5, 10**11, seed=4)
@@ -259,7 +260,7 @@ def test_unheralded_coincidences_of_thermal_sources(overlap: float, arms: int, e
     seconds, reach = 0.3, 1000.0
     settings = ports() if arms == 2 else one_arm()
     same = crossed = 0
-    with lit(replace(BUNCHED, idler_overlap=overlap), settings, seed=5) as light:
+    with lit(replace(BUNCHED, mode_overlap=overlap), settings, seed=5) as light:
         for tags in watch(light, seconds):
             same += sum(pairs(tags["c" + p], tags["d" + p], -reach, reach) for p in "HV")
             crossed += sum(pairs(tags["c" + p], tags["d" + q], -reach, reach) for p, q in ("HV", "VH"))

@@ -6,18 +6,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.ports import LaserPort, NanowirePort, PaddlesPort, RotationPort, TaggerInput, TaggerPort
+from sim_instruments.ports import (
+    LaserPort,
+    NanowirePort,
+    PlatesPort,
+    Ports,
+    RotationPort,
+    TaggerInput,
+    TaggerPort,
+)
 from sim_instruments.world.layout import (
     Analyser,
     BellStateMeasurement,
     Biphoton,
+    Clock,
+    Controller,
     Detector,
     Fibre,
     Layout,
-    Source,
+    PairSource,
     Tagger,
 )
-from sim_instruments.world.light_field import LightField, Ports
+from sim_instruments.world.light_field import LightField
+from sim_instruments.world.polarization import werner_state
 
 Times = NDArray[np.int64]
 Slice = dict[str, Times]
@@ -37,14 +48,14 @@ class Column:
     The source and the detectors are prototypes: `layout` gives them their names and places.
     """
 
-    source: Source
+    source: PairSource
     analyser_transmission: float
     hub_transmission: float
     spoke: Detector
     hub: Detector
     fibre_loss_db: float = 0.0
     delays_s: tuple[float, float] = (0.0, 0.0)
-    idler_overlap: float = 0.90
+    mode_overlap: float = 0.90
     bsm_window_ps: int = 0
     spoke_window_ps: int = 0
     spoke_centre_ps: int = 0
@@ -56,22 +67,28 @@ class Column:
     arm_correlation: float = 0.0
 
 
+def emitted(clicks_hz: float, transmission: float) -> float:
+    """Photons that set out where so many are to click."""
+    return clicks_hz / transmission
+
+
 NANOWIRE = Detector("", "", 0, 0.90, 100.0, 38e-12, 20e-9, operating_bias_a=17e-6, switching_current_a=19e-6)
-AVALANCHE_DIODE = Detector("", "", 0, 0.65, 500.0, 149e-12, 25e-9, 0.005, 30e-9)
+AVALANCHE_DIODE = Detector(
+    "", "", 0, 0.65, 500.0, 149e-12, 25e-9, afterpulsing=0.005, afterpulse_time_s=30e-9
+)
 
 LOCAL = Column(
-    source=Source(
+    source=PairSource(
         name="",
         pump="",
         pump_power_w=PUMP_W,
-        pump_wavelength_m=780e-9,
         pair_rate_hz=1.30e7,
-        fidelity=0.98,
+        state=werner_state(0.98),
         biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
         signal_transmission=0.45,
         idler_transmission=0.45,
-        unpaired_signal_hz=3e5,
-        unpaired_idler_hz=2e5,
+        unpaired_signal_hz=emitted(3e5, 0.45 * 0.84 * 0.90),
+        unpaired_idler_hz=emitted(2e5, 0.45 * 0.79 * 0.90),
         signal_path=(),
         idler_path=(),
     ),
@@ -95,8 +112,8 @@ NYC = Column(
         pair_rate_hz=9.2e6,
         biphoton=Biphoton("two_sided_exponential", 700e-12, 300e-12),
         signal_transmission=0.45 * 0.50,
-        unpaired_signal_hz=1e5,
-        unpaired_idler_hz=2e4,
+        unpaired_signal_hz=emitted(1e5, 0.45 * 0.50 * 0.85 * 0.65),
+        unpaired_idler_hz=emitted(2e4, 0.45 * 0.79 * 10**-0.674 * 0.80),
     ),
     analyser_transmission=0.85,
     hub_transmission=0.79,
@@ -120,7 +137,7 @@ IDEAL = replace(
     LOCAL,
     source=replace(
         LOCAL.source,
-        fidelity=1.0,
+        state=werner_state(1.0),
         signal_transmission=1.0,
         idler_transmission=1.0,
         unpaired_signal_hz=0.0,
@@ -130,7 +147,7 @@ IDEAL = replace(
     hub_transmission=1.0,
     spoke=PERFECT,
     hub=PERFECT,
-    idler_overlap=1.0,
+    mode_overlap=1.0,
 )
 
 
@@ -147,24 +164,24 @@ def layout(column: Column) -> Layout:
                 idler_path=(f"{arm}_fibre", f"{arm}_paddles", f"hub.{side}"),
             )
         )
-        fibres.append(Fibre(f"{arm}_fibre", column.fibre_loss_db, delay_s, 0.0, 0.0, 0.0))
+        fibres.append(Fibre(f"{arm}_fibre", 0.0, column.fibre_loss_db, delay_s))
         ends = (f"{arm}_H", f"{arm}_V")
         analysers.append(
-            Analyser(f"{arm}_analyser", f"{arm}_qwp", f"{arm}_hwp", column.analyser_transmission, ends)
+            Analyser(f"{arm}_analyser", f"{arm}_qwp", f"{arm}_hwp", ends, column.analyser_transmission)
         )
         detectors += [replace(column.spoke, name=n, tagger=arm, input=k) for k, n in enumerate(ends, 1)]
     detectors += [
-        replace(column.hub, name=n, tagger="hub", input=k, nanowire=("hub_nanowires", k))
+        replace(column.hub, name=n, tagger="hub", input=k, control=("hub_nanowires", k))
         for k, n in enumerate(HUB, 1)
     ]
     return Layout(
-        sources=tuple(sources),
+        lights=tuple(sources),
         fibres=tuple(fibres),
-        paddles=tuple(f"{arm}_paddles" for arm in ARMS),
+        controllers=tuple(Controller(f"{arm}_paddles") for arm in ARMS),
         analysers=tuple(analysers),
-        measurements=(BellStateMeasurement("hub", column.hub_transmission, HUB, column.idler_overlap),),
+        measurements=(BellStateMeasurement("hub", HUB, column.hub_transmission, column.mode_overlap),),
         detectors=tuple(detectors),
-        taggers=tuple(Tagger(name, 0.0, 0.0, 1) for name in (*ARMS, "hub")),
+        taggers=tuple(Tagger(name, Clock(name, 0.0)) for name in (*ARMS, "hub")),
     )
 
 
@@ -173,7 +190,7 @@ def ports(*, recording: bool = True) -> Ports:
     return Ports(
         lasers={f"{arm}_pump": LaserPort(PUMP_W) for arm in ARMS},
         rotations={f"{arm}_{plate}": RotationPort() for arm in ARMS for plate in ("qwp", "hwp")},
-        paddles={f"{arm}_paddles": PaddlesPort() for arm in ARMS},
+        plates={f"{arm}_paddles": PlatesPort() for arm in ARMS},
         nanowires={("hub_nanowires", k): NanowirePort(OPERATING_BIAS_A) for k in range(1, 5)},
         taggers={
             name: TaggerPort({k: TaggerInput() for k in range(1, 5)}, recording) for name in (*ARMS, "hub")
@@ -188,7 +205,7 @@ def watch(light: LightField, seconds: float, slice_ps: int = 10**11) -> Iterator
         light.tune()
         clicks = light.expose(slice_ps)
         light.settle(slice_ps, clicks)
-        yield {names[tagger, k]: t for tagger, seen in clicks.items() for k, t in seen.tags.items()}
+        yield {name: clicks[tagger].tags[k] for (tagger, k), name in names.items() if tagger in clicks}
 
 
 def pairs(a: Times, b: Times, low_ps: float, high_ps: float) -> int:
