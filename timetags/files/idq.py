@@ -24,16 +24,12 @@ from timetags.jit import kernel
 
 WORD_BYTES: Final = 8
 
-AGREEING: Final = 8
-"""Times begin anew where so many records (or all up to the file's end) are earlier than both records before
-them; a smaller number of early ones is damage (invented)."""
-
 _STOP: Final = (
     "times begin anew: another sub-acquisition, and the period of these was not given, or is too long"
 )
 
 _ACQUISITION, _BEFORE, _LAST, _INVALID, _FIRST_INVALID, _LAST_INVALID, _STOPPED = range(7)
-_STATE_SIZE: Final = 7
+_NONE: Final = -1
 
 
 def open_idq(
@@ -67,8 +63,9 @@ def looks_like_idq(head: bytes) -> bool:
     times = np.frombuffer(head[: len(head) // WORD_BYTES * WORD_BYTES], "<u8")
     if len(times) == 0:
         return False
-    is_back = times[1:] < times[:-1]
-    return bool(np.mean(times < LATEST_PS) > 0.9 and (len(is_back) == 0 or is_back.mean() < 0.1))
+    # Times begin anew with each sub-acquisition.
+    back = int(np.count_nonzero(times[1:] < times[:-1]))
+    return bool(np.mean(times < LATEST_PS) > 0.9 and back <= 1 + len(times) // 10)
 
 
 class _IdqDecoder:
@@ -77,7 +74,7 @@ class _IdqDecoder:
     def __init__(self, words: int, channel: int, period_ps: int | None) -> None:
         self.record_bytes = words * WORD_BYTES
         self._words, self._channel, self._period = words, channel, period_ps
-        self._state = np.zeros(_STATE_SIZE, np.int64)
+        self._state = np.array([0, _NONE, _NONE, 0, 0, 0, 0], np.int64)
 
     def decode(
         self,
@@ -92,9 +89,8 @@ class _IdqDecoder:
         words = raw[: count * self.record_bytes].view("<u8")[:: self._words]
         state = self._state
         state[_INVALID] = 0
-        ahead = 0 if is_last else AGREEING
         used, tags = _decode(
-            np.ascontiguousarray(words), ahead, self._period or 0, first, state, times, positions
+            np.ascontiguousarray(words), is_last, self._period or 0, first, state, times, positions
         )
         channels[:tags] = self._channel
         faults = []
@@ -115,20 +111,23 @@ class _IdqDecoder:
 @kernel
 def _decode(
     words: NDArray[np.uint64],
-    ahead: int,
+    is_last: bool,
     period: int,
     first: int,
     state: NDArray[np.int64],
     times: Times,
     positions: NDArray[np.uint32],
 ) -> tuple[int, int]:
-    """How many records were taken, all but the last `ahead` if there is room, and how many tags they gave.
+    """How many records were taken, if there is room all but the last unless that is the file's, and how many
+    tags they gave. `period` is 0 if unknown; then it stops where times begin anew.
 
-    `period` is 0 if unknown; then it stops where times begin anew.
+    A time earlier than the one before it is the start of a sub-acquisition, unless the one before it is too
+    late (it is not earlier than the one before that) or it is itself too early (the next one goes on as
+    before).
     """
     n = 0
     limit = period if period else LATEST_PS
-    taken = max(0, len(words) - ahead)
+    taken = len(words) if is_last else max(0, len(words) - 1)
     for k in range(taken):
         if n >= len(times):
             taken = k
@@ -140,24 +139,19 @@ def _decode(
             state[_LAST_INVALID] = k
             continue
         time = np.int64(words[k])
-        if time < state[_LAST] and time < state[_BEFORE]:
-            earlier = min(state[_LAST], state[_BEFORE])
-            begins_anew = True
-            for later in range(k, min(k + AGREEING, len(words))):
-                begins_anew &= words[later] < np.uint64(earlier)
-            if begins_anew and period == 0:
+        if time >= state[_LAST]:
+            state[_BEFORE] = state[_LAST]
+            state[_LAST] = time
+        elif (state[_BEFORE] != _NONE or period == 0) and time >= state[_BEFORE]:
+            state[_LAST] = time
+        elif k + 1 == len(words) or words[k + 1] < np.uint64(state[_LAST]):
+            if period == 0 or (state[_ACQUISITION] + 2) * period > LATEST_PS:
                 state[_STOPPED] = 1
                 taken = k
                 break
-            if begins_anew:
-                if (state[_ACQUISITION] + 2) * period > LATEST_PS:
-                    state[_STOPPED] = 1
-                    taken = k
-                    break
-                state[_ACQUISITION] += 1
-                state[_LAST] = time
-        state[_BEFORE] = state[_LAST]
-        state[_LAST] = time
+            state[_ACQUISITION] += 1
+            state[_BEFORE] = _NONE
+            state[_LAST] = time
         times[n] = state[_ACQUISITION] * period + time
         positions[n] = first + k
         n += 1

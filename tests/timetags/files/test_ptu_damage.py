@@ -169,7 +169,8 @@ def test_any_bytes_behind_a_header_are_read_or_told(tmp_path_factory, record_typ
     tags = read(file)  # checks the order of the times and the joints of the blocks
     assert len(tags) <= 4 * (len(content) // 4)
     if len(content) % 4 and number <= 0:
-        assert file.damage[-1].reason == "the file ends within a record" or "beyond" in file.damage[-1].reason
+        reasons = [damage.reason for damage in file.damage]
+        assert "the file ends within a record" in reasons or "beyond 2^62 ps" in str(reasons)
 
 
 @settings(max_examples=150, deadline=None)

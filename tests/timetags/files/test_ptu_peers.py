@@ -1,9 +1,9 @@
 """ptufile and tttrlib read what we write as we do, and we read what they write as they do.
 
-Their ways, found by trying: both number input k as k - 1, but not always on a PicoHarp. ptufile gives the sync of T2
-the number 0 too (a trap that the note names) and overflows are records to it. tttrlib gives syncs and markers
-as events of type 1, the sync with number 0 and markers with their bits, and on a PicoHarp in T3 photons
-with a dtime of 0 as well; it writes T3 only.
+Their ways, found by trying: both number input k as k - 1, but not always on a PicoHarp. ptufile gives the
+sync of T2 the number 0 too (a trap that the note names) and overflows are records to it. tttrlib gives
+syncs and markers as events of type 1, the sync with number 0 and markers with their bits, and on a PicoHarp
+in T3 photons with a dtime of 0 as well; it writes T3 only.
 """
 
 import numpy as np
