@@ -12,7 +12,7 @@ from math import exp, log
 
 from drivers.capabilities import Attenuator
 from experiments.config.inventory import construct
-from experiments.config.lightpaths import Stage, routes
+from experiments.config.lightpaths import Stage, outputs_of, stages
 from experiments.config.simulation import (
     SimulatedController,
     SimulatedDelayLine,
@@ -68,19 +68,28 @@ def _emitted(emitter: SimulatedEmitter, repetition_rate: float | None, scale: fl
     return 1.0 / ((emitter.pump_time or 0.0) / scale + emitter.lifetime)
 
 
-def _arriving(testbed: Testbed, truth: Simulation, path: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Which share of the light on a path arrives at which detector, by every route."""
-    for route in routes(testbed, path):
-        share = 1.0
-        for stage in route[:-1]:
-            share *= _transmission(testbed, truth, stage)
-        if route and share > 0.0:
-            for detector, part in _behind(testbed, truth, route[-1]):
+def _arriving(
+    testbed: Testbed, truth: Simulation, path: Sequence[str], behind: frozenset[Stage] = frozenset()
+) -> Iterator[tuple[str, float]]:
+    """Which share of the light on a path arrives at which detector. Light that comes round to where it was
+    is not followed further."""
+    share = 1.0
+    for stage in stages(testbed, path):
+        if stage.is_end:
+            for detector, part in _behind(testbed, truth, stage):
                 yield detector, share * part
+        elif not stage.is_branching:
+            share *= _transmission(testbed, truth, stage)
+        elif stage not in behind:
+            for output, stretch in outputs_of(testbed, stage).items():
+                part = share * _divided(testbed, truth, stage, output)
+                if part > 0.0:
+                    for detector, rest in _arriving(testbed, truth, stretch.words, behind | {stage}):
+                        yield detector, part * rest
 
 
 def _transmission(testbed: Testbed, truth: Simulation, stage: Stage) -> float:
-    """The share of light that passes a stage, by the output that the route takes."""
+    """The share of light that passes a stage."""
     name = stage.name
     match stage.kind:
         case "fibre":
@@ -99,19 +108,22 @@ def _transmission(testbed: Testbed, truth: Simulation, stage: Stage) -> float:
             return _share(truth.shutters.get(name, SimulatedShutter()).insertion_loss)
         case "delay_line":
             return _share(truth.delay_lines.get(name, SimulatedDelayLine()).insertion_loss)
-        case "splitter":
-            splitter = truth.splitters.get(name, SimulatedSplitter())
-            reflected = splitter.reflectivity if testbed.splitters[name].kind == "plain" else 0.5
-            return splitter.transmission * (reflected if stage.output == "reflected" else 1 - reflected)
-        case "switch":
-            switch = truth.switches.get(name, SimulatedSwitch())
-            return _share(switch.insertion_loss) if stage.output == stage.input else 0.0
         case _:
             return 1.0
 
 
+def _divided(testbed: Testbed, truth: Simulation, stage: Stage, output: str) -> float:
+    """The share of light that leaves a splitter or a switch by an output."""
+    if stage.kind == "switch":
+        switch = truth.switches.get(stage.name, SimulatedSwitch())
+        return _share(switch.insertion_loss) if output == stage.input else 0.0
+    splitter = truth.splitters.get(stage.name, SimulatedSplitter())
+    reflected = splitter.reflectivity if testbed.splitters[stage.name].kind == "plain" else 0.5
+    return splitter.transmission * (reflected if output == "reflected" else 1 - reflected)
+
+
 def _behind(testbed: Testbed, truth: Simulation, end: Stage) -> Iterator[tuple[str, float]]:
-    """The detectors at the end of a route, and the share of its light for each."""
+    """The detectors at the end of a path, and the share of its light for each."""
     match end.kind:
         case "detector":
             yield end.name, 1.0

@@ -1,12 +1,12 @@
 """Light paths: from where light is born, through what stands in the beam, to where it ends.
 
 The testbed file gives a path as a list of names in beam order; here it becomes a list of stages of known
-kinds. A path that divides, at a splitter or a switch, goes on in the paths behind its outputs, so that light
-has one *route* or many. What is wrong with paths is said by `experiments.config.light_checks`.
+kinds. A path that divides, at a splitter or a switch, goes on in the paths behind its outputs. What is wrong
+with paths is said by `experiments.config.light_checks`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -69,13 +69,11 @@ PHOTONS: tuple[Photon, ...] = ("signal", "idler")
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing in a beam. `input` is that of a Bell-state measurement or of a switch, `output` the one by
-    which a route leaves a switch or a splitter; else they are empty."""
+    """One thing in a beam. `input` is that of a Bell-state measurement or of a switch, else empty."""
 
     kind: StageKind
     name: str
     input: str = ""
-    output: str = ""
 
     @property
     def is_end(self) -> bool:
@@ -168,30 +166,20 @@ def stages(testbed: Testbed, words: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(found for word in words if (found := stage(testbed, word)))
 
 
-def routes(testbed: Testbed, words: Sequence[str]) -> Iterator[tuple[Stage, ...]]:
-    """Every route that light can take along a path, whatever switches are set to; one that ends in the dark
-    ends with no end. Light that comes round to where it was is not followed further."""
-    yield from _routes(testbed, words, ())
-
-
-def _routes(testbed: Testbed, words: Sequence[str], behind: tuple[Stage, ...]) -> Iterator[tuple[Stage, ...]]:
-    passed = list(behind)
-    for here in stages(testbed, words):
-        if here.is_branching:
-            if any((here.name, here.input) == (s.name, s.input) for s in passed):
-                return
-            for output, stretch in outputs_of(testbed, here).items():
-                taken = replace(here, output=output)
-                yield from _routes(testbed, stretch.words, (*passed, taken))
-            return
-        passed.append(here)
-    yield tuple(passed)
-
-
 def ends(testbed: Testbed, words: Sequence[str]) -> set[str]:
-    """Where light along a path can end, in the words of the file: `alice_analyser`, `hub_bsm.a`."""
-    last = (route[-1] for route in routes(testbed, words) if route)
-    return {f"{end.name}.{end.input}" if end.input else end.name for end in last if end.is_end}
+    """Where light along a path can end, whatever switches are set to, in the words of the file:
+    `alice_analyser`, `hub_bsm.a`."""
+    found: set[str] = set()
+    divided: set[str] = set()
+    waiting = [words]
+    while waiting:
+        for here in stages(testbed, waiting.pop()):
+            if here.is_end:
+                found.add(f"{here.name}.{here.input}" if here.input else here.name)
+            elif here.name not in divided and here.is_branching:
+                divided.add(here.name)
+                waiting += (stretch.words for stretch in outputs_of(testbed, here).values())
+    return found
 
 
 def source_into(testbed: Testbed, photon: Photon, end: str) -> str | None:
