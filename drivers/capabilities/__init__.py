@@ -19,6 +19,7 @@ from drivers.capabilities.shutter import Shutter
 from drivers.capabilities.single_photon_detector import SinglePhotonDetector
 from drivers.capabilities.temperature_controller import TemperatureController
 from drivers.capabilities.time_tagger import TimeTagger
+from drivers.capabilities.tunable_laser import TunableLaser, TunableLaserSettings
 
 __all__ = [
     "Attenuator",
@@ -43,4 +44,6 @@ __all__ = [
     "Stokes",
     "TemperatureController",
     "TimeTagger",
+    "TunableLaser",
+    "TunableLaserSettings",
 ]

@@ -5,6 +5,7 @@ For instruments that answer in the order of the questions. What holds is what `S
 instrument's own whose answer can be known (its identity, its serial number).
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 
@@ -60,6 +61,7 @@ class SerialTextLine:
             question.encode() + self._ending, lambda line: known.fullmatch(line.strip()) is not None
         )
         self._line: SerialLine[str] | None = None
+        self._opening = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
@@ -67,22 +69,23 @@ class SerialTextLine:
 
     async def open(self) -> None:
         """Open the line, unless open. Raises ConnectError."""
-        if self.is_open:
-            return
-        await self.close()
-        line = SerialLine(
-            self._name,
-            str(self._address),
-            self._address.path,
-            self._baud,
-            _Lines(b"\r\n", self._prompt),
-            self._probe,
-            lambda _: None,
-            self._deadline,
-            flow_control=self._flow_control,
-        )
-        await line.open()
-        self._line = line
+        async with self._opening:
+            if self.is_open:
+                return
+            await self.close()
+            line = SerialLine(
+                self._name,
+                str(self._address),
+                self._address.path,
+                self._baud,
+                _Lines(b"\r\n", self._prompt),
+                self._probe,
+                lambda _: None,
+                self._deadline,
+                flow_control=self._flow_control,
+            )
+            await line.open()
+            self._line = line
 
     async def close(self) -> None:
         """Close the line. Never raises; may be called twice."""
@@ -118,8 +121,7 @@ class SerialTextLine:
 
         try:
             await line.ask(command.encode() + self._ending, take, command)
-        except LineError:
-            await self.close()
+        except LineError:  # opening makes a new line of one that has broken
             if not retry:
                 raise
             return await self.query_lines(command, is_last)

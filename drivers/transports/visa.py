@@ -36,10 +36,12 @@ class _SilenceError(Exception):
 
 
 class VisaLine:
-    """Exchanges of text lines with the instrument at `visa:RESOURCE`, opened when needed."""
+    """Exchanges of text lines with the instrument at `visa:RESOURCE`, opened when needed. `ending` ends a
+    command and an answer; an answer may end with LF as well."""
 
-    def __init__(self, name: str, address: Address, deadline: float) -> None:
+    def __init__(self, name: str, address: Address, deadline: float, *, ending: str = "\n") -> None:
         self.name, self.address, self.deadline = name, address, deadline
+        self._ending = ending
         self.identification = ""
         """What the instrument answered to `*IDN?` when the line was last opened."""
         self._lock = asyncio.Lock()
@@ -153,7 +155,7 @@ class VisaLine:
             handle.close()
             raise TypeError(f"{self.address.path} is not a resource that exchanges messages")
         self._handle = handle
-        handle.write_termination = handle.read_termination = "\n"
+        handle.write_termination = handle.read_termination = self._ending
         if isinstance(handle, TCPIPSocket):
             # Half an answer is then handed over after a while instead of being thrown away.
             handle.set_visa_attribute(ResourceAttribute.suppress_end_enabled, False)
@@ -177,7 +179,7 @@ class VisaLine:
         end = time.monotonic() + self.deadline
         self._send(command)
         answer = bytearray()
-        while not answer.endswith(b"\n"):
+        while not answer.endswith((self._ending.encode(), b"\n")):
             left = end - time.monotonic()
             try:
                 if left <= 0 or self._handle is None:
@@ -187,4 +189,4 @@ class VisaLine:
             except VisaIOError as error:
                 if error.error_code != StatusCode.error_timeout:
                     raise
-        return answer.decode(errors="replace").rstrip("\r\n")
+        return answer.decode(errors="replace").strip("\r\n")

@@ -1,0 +1,84 @@
+"""A serial line for binary frames that is opened when needed: each question is answered by one frame.
+
+What holds is what `SerialLine` guarantees. A line that has broken is opened anew before the next question.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from drivers.address import Address
+from drivers.errors import LineError
+from drivers.transports.serial import Decoder, Probe, SerialLine
+
+FrameT = TypeVar("FrameT")
+
+
+class SerialFrameLine(Generic[FrameT]):
+    """The line at `serial:/dev/PATH`. `decoder` makes what cuts the bytes of one opening into frames;
+    `probe` is a question whose answer is the same at all times and is asked for nothing else."""
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        baud: int,
+        deadline: float,
+        *,
+        decoder: Callable[[], Decoder[FrameT]],
+        probe: Probe[FrameT],
+        flow_control: bool = False,
+    ) -> None:
+        self._name, self._address, self._baud, self._deadline = name, address, baud, deadline
+        self._decoder, self._probe, self._flow_control = decoder, probe, flow_control
+        self._line: SerialLine[FrameT] | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._line is not None and self._line.is_usable
+
+    async def open(self) -> None:
+        """Open the line, unless open. Raises ConnectError."""
+        async with self._opening:
+            if self.is_open:
+                return
+            await self.close()
+            line = SerialLine(
+                self._name,
+                str(self._address),
+                self._address.path,
+                self._baud,
+                self._decoder(),
+                self._probe,
+                lambda _: None,
+                self._deadline,
+                flow_control=self._flow_control,
+            )
+            await line.open()
+            self._line = line
+
+    async def close(self) -> None:
+        """Close the line. Never raises; may be called twice."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
+
+    async def ask(
+        self, request: bytes, matches: Callable[[FrameT], bool], command: str, *, retry: bool = False
+    ) -> FrameT:
+        """Send `request` and return the first frame after it that `matches`; `command` names the question
+        in errors.
+
+        With `retry`, for questions that change nothing, a line that breaks is opened anew and the question
+        asked once more. Raises ConnectError, DeadlineError, LineError.
+        """
+        await self.open()
+        line = self._line
+        assert line is not None
+        try:
+            return await line.ask(request, matches, command)
+        except LineError:  # opening makes a new line of one that has broken
+            if not retry:
+                raise
+        return await self.ask(request, matches, command)
