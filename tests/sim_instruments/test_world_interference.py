@@ -7,11 +7,49 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim_instruments.world.interference import Tables, pair_probabilities, route
-from sim_instruments.world.pairs import Shape
+from sim_instruments.world.interference import pair_probabilities, route
 from sim_instruments.world.randomness import generator
+from sim_instruments.world.tables import NOBODY, Complex, Rows, Tables
+from sim_instruments.world.wave_packets import TWO_SIDED, Floats, WavePacket
 
-Complex = NDArray[np.complex128]
+NO_PARTNERS = np.zeros((4, 4, 2, 2), dtype=np.complex128)
+
+
+def tables(
+    conditional: Complex,
+    light: list[int],
+    packet: WavePacket,
+    *,
+    mode_overlap: float = 1.0,
+    carrier: float = 0.0,
+    undecided: int = NOBODY,
+    partner: Complex = NO_PARTNERS,
+) -> Tables:
+    """Rows of two lights, at inputs a and b; `carrier` is that of b, in rad/ps."""
+    return Tables(
+        *Rows.of(conditional),
+        light=np.array(light),
+        packets=np.array([packet.row(), packet.row()]),
+        side=np.array([0, 1]),
+        carrier=np.array([0.0, carrier]),
+        mode_overlap=mode_overlap,
+        undecided=undecided,
+        partner=partner,
+    )
+
+
+def routed(
+    t: Floats, x: Floats, row: NDArray[np.int64], known: Tables, reach: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int8], NDArray[np.int64], Complex]:
+    """The port of every photon; which photons were routed jointly with their partners' states."""
+    port = np.empty(len(t), dtype=np.int8)
+    room = np.count_nonzero(row == known.undecided)
+    joint, states = np.empty(room, dtype=np.int64), np.empty((room, 2, 2), dtype=np.complex128)
+    n = route(
+        t, x.astype(np.float32), row.astype(np.int32), rng.random(len(t), dtype=np.float32), known, reach,
+        rng, port, joint, states,
+    )  # fmt: skip
+    return port, joint[:n], states[:n]
 
 
 def fock_probabilities(states: list[Complex], temporal: Complex) -> NDArray[np.float64]:
@@ -70,13 +108,11 @@ def test_groups_of_photons_take_ports_as_in_fock_space(photons: int) -> None:
     """Chi-square of 4^n outcomes with 40,000 draws, seeded; the bound mean + 6 sigma of the chi-square has
     a false-alarm rate below 1e-7."""
     rng = generator(2, "groups")
-    conditional = np.zeros((2, 3, 4, 4), dtype=np.complex128)
     pure = [random_state(rng) for _ in range(2)]
-    for source in range(2):
-        conditional[source, 0] = np.outer(pure[source], pure[source].conj())
-    shape = Shape(0, 700.0, 300.0)
+    conditional = np.array([np.outer(state, state.conj()) for state in pure])
+    packet = WavePacket(TWO_SIDED, 700.0, 300.0)
     times = np.array([0.0, 130.0, 260.0, 500.0])[:photons]
-    sources = np.array([0, 1, 0, 1], dtype=np.int8)[:photons]
+    sources = np.array([0, 1, 0, 1])[:photons]
     separations = np.array([800.0, 700.0, 400.0, 300.0])[:photons]
 
     def phi(x: float) -> float:
@@ -91,13 +127,8 @@ def test_groups_of_photons_take_ports_as_in_fock_space(photons: int) -> None:
     draws = 40_000
     gap = 1e6  # between groups, far beyond the reach of interference
     t = (np.arange(draws)[:, None] * gap + times).ravel()
-    port = np.empty(len(t), dtype=np.int8)
-    tables = Tables.of(conditional)
-    route(
-        t, np.tile(separations, draws), np.zeros(len(t), dtype=np.int8), np.tile(sources, draws),
-        rng.random(len(t)), tables.conditional, tables.single, tables.pure, tables.weight,
-        np.array([shape.row, shape.row]), shape.reach_ps, 1.0, 0.0, rng, port,
-    )  # fmt: skip
+    known = tables(conditional, [0, 1], packet)
+    port, _, _ = routed(t, np.tile(separations, draws), np.tile(sources, draws), known, packet.reach_ps, rng)
     index = port.reshape(draws, photons) @ (4 ** np.arange(photons - 1, -1, -1))
     counts = np.bincount(index, minlength=4**photons)
     likely = expected * draws > 5
@@ -112,18 +143,14 @@ def test_identical_photons_from_both_inputs_never_leave_by_different_ports() -> 
     rng = generator(3, "hom")
     h = np.array([[1, 0, 1, 0], [1, 0, -1, 0]]) / sqrt(2)
     v = np.array([0, 1, 0, -1]) / sqrt(2)
-    conditional = np.zeros((2, 3, 4, 4), dtype=np.complex128)
-    conditional[0, 0], conditional[1, 0], conditional[1, 1] = (np.outer(s, s) for s in (h[0], h[1], v))
-    tables, shape = Tables.of(conditional), Shape(0, 400.0, 150.0)
+    conditional = np.array([np.outer(s, s) for s in (h[0], h[1], v)], dtype=np.complex128)
+    packet = WavePacket(TWO_SIDED, 400.0, 150.0)
+    known = tables(conditional, [0, 1, 1], packet)
     pairs = 2000
     t = np.repeat(np.arange(pairs) * 1e6, 2)
-    for outcome, parted in ((0, 0.0), (1, 0.5)):
-        port = np.empty(2 * pairs, dtype=np.int8)
-        route(
-            t, np.full(len(t), 300.0), np.tile([0, outcome], pairs).astype(np.int8),
-            np.tile([0, 1], pairs).astype(np.int8), rng.random(len(t)), tables.conditional, tables.single,
-            tables.pure, tables.weight, np.array([shape.row, shape.row]), shape.reach_ps, 1.0, 0.0, rng, port,
-        )  # fmt: skip
+    for second, parted in ((1, 0.0), (2, 0.5)):
+        row = np.tile([0, second], pairs)
+        port, _, _ = routed(t, np.full(len(t), 300.0), row, known, packet.reach_ps, rng)
         sides = port.reshape(pairs, 2) // 2
         share = np.mean(sides[:, 0] != sides[:, 1])
         # 2,000 pairs: a standard error of at most 0.011; 0.06 is more than 5 of them.

@@ -429,6 +429,6 @@ def test_dark_bench() -> None:
 
 def test_a_path_that_ends_nowhere_is_refused() -> None:
     plan = layout(LOCAL)
-    astray = replace(plan.sources[0], idler_path=("alice_fibre", "nowhere"))
-    with pytest.raises(ValueError, match=r"alice: .* paths end elsewhere"):
-        LightField(replace(plan, sources=(astray, plan.sources[1])), ports(), 1)
+    astray = replace(plan.lights[0], idler_path=("alice_fibre", "nowhere"))
+    with pytest.raises(ValueError, match="alice, idler path: there is nothing called 'nowhere'"):
+        LightField(replace(plan, lights=(astray, plan.lights[1])), ports(), 1)

@@ -3,6 +3,7 @@
 Bounds are 5.5 standard errors or more (false alarm below 4e-8 each) at fixed seeds; counting is numpy's.
 """
 
+from dataclasses import replace
 from itertools import product
 from math import cos, pi, sqrt
 
@@ -10,18 +11,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim_instruments.ports import LaserPort, RotationPort, TaggerInput, TaggerPort
+from sim_instruments.ports import LaserPort, Ports, RotationPort, TaggerInput, TaggerPort
 from sim_instruments.world.layout import (
     Analyser,
     BellStateMeasurement,
     Biphoton,
+    Clock,
     Detector,
     Fibre,
     Layout,
-    Source,
+    PairSource,
     Tagger,
 )
-from sim_instruments.world.light_field import LightField, Ports
+from sim_instruments.world.light_field import LightField
+from sim_instruments.world.polarization import werner_state
 
 RATE_HZ, EFFICIENCY, DARK_HZ = 2e6, 0.5, 1000.0
 FIDELITY = 0.97
@@ -30,23 +33,20 @@ SIDES = ("alice", "bob")
 
 
 def bench(fibre: bool = False, idler_end: str = "bob") -> tuple[LightField, Ports]:
-    source = Source(
-        "source", "pump", 20e-3, 780e-9, RATE_HZ, FIDELITY,
-        Biphoton("two_sided_exponential", 400e-12, 150e-12), 1.0, 1.0, 0.0, 0.0,
-        ("fibre", "alice") if fibre else ("alice",), (idler_end,),
-    )  # fmt: skip
+    biphoton = Biphoton("two_sided_exponential", 400e-12, 150e-12)
+    signal_path = ("fibre", "alice") if fibre else ("alice",)
+    state = werner_state(FIDELITY)
+    source = PairSource("source", "pump", 20e-3, RATE_HZ, state, biphoton, signal_path, (idler_end,))
     layout = Layout(
-        sources=(source,),
-        fibres=(Fibre("fibre", 0.0, DELAY_PS * 1e-12, 0.0, 0.0, 0.0),) if fibre else (),
-        paddles=(),
-        analysers=tuple(Analyser(n, f"{n}_qwp", f"{n}_hwp", 1.0, (f"{n}_h", f"{n}_v")) for n in SIDES),
-        measurements=(),
+        lights=(source,),
+        fibres=(Fibre("fibre", 0.0, 0.0, DELAY_PS * 1e-12),) if fibre else (),
+        analysers=tuple(Analyser(n, f"{n}_qwp", f"{n}_hwp", (f"{n}_h", f"{n}_v")) for n in SIDES),
         detectors=tuple(
             Detector(f"{side}_{letter}", "tagger", 1 + 2 * i + j, EFFICIENCY, DARK_HZ, 38e-12, 0.0)
             for i, side in enumerate(SIDES)
             for j, letter in enumerate("hv")
         ),
-        taggers=(Tagger("tagger", 0.0, 0.0),),
+        taggers=(Tagger("tagger", Clock("clock", 0.0)),),
     )
     ports = Ports(
         lasers={"pump": LaserPort(20e-3)},
@@ -112,7 +112,7 @@ def test_a_fibre_on_the_signal_s_path_delays_it_and_loses_none() -> None:
 
 
 def test_a_path_that_leads_nowhere_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="source: the light field brings a signal to an analyser"):
+    with pytest.raises(ValueError, match="source, idler path: there is nothing called 'nowhere'"):
         bench(idler_end="nowhere")
 
 
@@ -121,11 +121,12 @@ def test_a_bell_state_measurement_without_light_hurts_nobody() -> None:
     layout = light.layout
     light.close()
     hub = tuple(Detector(f"hub_{k}", "hub", k + 1, 0.9, 100.0, 0.0, 0.0) for k in range(4))
-    dark = Layout(
-        layout.sources, (), (), layout.analysers,
-        (BellStateMeasurement("bsm", 1.0, tuple(d.name for d in hub)),),  # type: ignore[arg-type]
-        layout.detectors + hub, (*layout.taggers, Tagger("hub", 0.0, 0.0)),
-    )  # fmt: skip
+    dark = replace(
+        layout,
+        measurements=(BellStateMeasurement("bsm", ("hub_0", "hub_1", "hub_2", "hub_3")),),
+        detectors=layout.detectors + hub,
+        taggers=(*layout.taggers, Tagger("hub", Clock("hub_clock", 0.0))),
+    )
     ports.taggers["hub"] = TaggerPort({i: TaggerInput() for i in range(1, 5)})
     light = LightField(dark, ports, seed=1)
     light.tune()
