@@ -10,7 +10,7 @@ Source: physics.md 2, "Clocks".
 """
 
 from dataclasses import dataclass
-from math import floor, inf, nextafter, sqrt
+from math import floor, sqrt, ulp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,15 @@ from sim_instruments.world.layout import Clock
 from sim_instruments.world.polarization import Floats
 
 STEP_PS = 10_000_000_000
+UNITS = 2**20
+GRAIN = 1 / UNITS
+"""Picoseconds in which a clock's path is kept, so that its sums are exact: 1e-16 of a step, and enough for 8 s
+between a clock and the world."""
 FREE_ERROR = 1e-6
 """Standard deviation of the relative frequency error of an oscillator that follows no reference. [assumed,
 physics.md 2]"""
 SLOWEST = 0.5
 """Pace below which no noise can press the clock, so that it stays monotonic."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A straight piece of the clock's path: it shows `shown_ps` + `fraction` where the step begins, and goes
-    on at `pace`."""
-
-    shown_ps: int
-    fraction: float
-    pace: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,9 @@ class Path:
     begin: Floats
     """Where the steps begin, and where the last one ends."""
     shown: NDArray[np.int64]
+    """What the clock shows where they begin, in whole picoseconds,"""
     fraction: Floats
+    """and the rest of it."""
     pace: Floats
 
     def read(self, time: float) -> int:
@@ -56,12 +52,16 @@ class Path:
     def crossing(self, shown_ps: int) -> float:
         """The first time at which the clock shows `shown_ps`."""
         k = max(0, int(np.searchsorted(self.shown, shown_ps)) - 1)
-        time = float(self.begin[k] + (shown_ps - int(self.shown[k]) - self.fraction[k]) / self.pace[k])
-        while self.read(time) >= shown_ps:
-            time = nextafter(time, -inf)
-        while self.read(time) < shown_ps:
-            time = nextafter(time, inf)
-        return time
+        since = (shown_ps - int(self.shown[k]) - float(self.fraction[k])) / float(self.pace[k])
+        time = float(self.begin[k]) + since
+        rounding = 4 * max(ulp(since), ulp(self.begin[k]))
+        early, late = time - rounding, time + rounding
+        while early < (middle := early + (late - early) / 2) < late:
+            if self.read(middle) < shown_ps:
+                early = middle
+            else:
+                late = middle
+        return late
 
 
 class NodeClock:
@@ -72,11 +72,11 @@ class NodeClock:
         self._rng = rng
         self._own = float(rng.standard_normal())
         self._wander = 0.0
+        """By how much the frequency has changed since the beginning."""
         self._first = 0
-        """Number on the grid of the first step that is kept."""
-        self._steps: list[Step] = []
-        self._next = (0, 0.0)
-        """What the clock shows where the next step begins, and the fraction of a picosecond."""
+        """Number of the grid's first point that is kept."""
+        self._ahead = np.zeros(1, dtype=np.int64)
+        """By how much the clock is ahead of the world at the points of the grid, in `GRAIN` picoseconds."""
         self._until_ps = 0
         self.advance(0, locked=True)
 
@@ -87,45 +87,49 @@ class NodeClock:
         Without a reference (`locked` false) it goes on from where it is, at the frequency of a free
         oscillator; it notices at the next step."""
         old = max(self._until_ps // STEP_PS - 1 - self._first, 0)
-        del self._steps[:old]
-        self._first += old
+        missing = until_ps // STEP_PS + 2 - self._first - len(self._ahead)
         self._until_ps = until_ps
-        missing = until_ps // STEP_PS + 1 - self._first - len(self._steps)
-        for draw in self._rng.standard_normal((max(missing, 0), 3)).tolist():
-            self._steps.append(self._step(draw, locked))
+        if missing <= 0:
+            return
+        gained = self._ahead[-1] + np.cumsum(self._gains(missing, locked))
+        self._ahead = np.concatenate((self._ahead[old:], gained))
+        self._first += old
 
-    def _step(self, draw: list[float], locked: bool) -> Step:
-        """White FM is a random walk of the phase. The frequency's walk and the phase that it adds within the
-        step are drawn together, as the end and the integral of one Brownian path."""
+    def _gains(self, steps: int, locked: bool) -> NDArray[np.int64]:
+        """What the clock gains in each of the next steps. White FM is a random walk of the phase. The
+        frequency's walk and the phase that it adds are drawn together, as the end and the integral of one
+        Brownian path."""
         seconds = STEP_PS * 1e-12
-        white, walk, bridge = draw
-        error = self.clock.frequency_error if locked else max(self.clock.frequency_error, FREE_ERROR)
-        phase_s = (
-            (self._own * error + self._wander) * seconds
-            + self.clock.phase_walk * sqrt(seconds) * white
-            + self.clock.frequency_walk * seconds**1.5 * (walk / 2 + bridge / sqrt(12))
+        clock = self.clock
+        white, walk, bridge = self._rng.standard_normal((steps, 3)).T
+        error = clock.frequency_error if locked else max(clock.frequency_error, FREE_ERROR)
+        change = clock.frequency_walk * sqrt(seconds) * walk
+        wander = np.cumsum(np.concatenate(([self._wander], change)))
+        self._wander = float(wander[-1])
+        gains_s = (
+            (self._own * error + wander[:-1]) * seconds
+            + clock.phase_walk * sqrt(seconds) * white
+            + clock.frequency_walk * seconds**1.5 * (walk / 2 + bridge / sqrt(12))
         )
-        self._wander += self.clock.frequency_walk * sqrt(seconds) * walk
-        ahead_ps = max(phase_s * 1e12, (SLOWEST - 1) * STEP_PS)
-        shown, fraction = self._next
-        whole = floor(fraction + ahead_ps)
-        self._next = shown + STEP_PS + whole, fraction + ahead_ps - whole
-        return Step(shown, fraction, 1.0 + ahead_ps / STEP_PS)
+        grains = np.rint(np.maximum(gains_s * 1e12, (SLOWEST - 1) * STEP_PS) / GRAIN)
+        return grains.astype(np.int64)
 
     def to_ps(self, world_ps: int, resolution_ps: int = 1) -> int:
-        """What a counter of that resolution shows at a time of the world, which `advance` has made known and
-        not yet forgotten."""
-        step = self._steps[world_ps // STEP_PS - self._first]
-        shown = step.shown_ps + floor(step.fraction + float(world_ps % STEP_PS) * step.pace)
-        return shown // resolution_ps * resolution_ps
+        """What a counter of that resolution shows at a time of the world, which `advance` has made known.
+        ValueError for one that is forgotten."""
+        return self.path(world_ps, world_ps, world_ps).read(0.0) // resolution_ps * resolution_ps
 
     def path(self, origin_ps: int, since_ps: int, until_ps: int) -> Path:
-        """The path over known times of the world, as seen from `origin_ps`."""
+        """The path over times of the world that are known, as seen from `origin_ps`. ValueError for times
+        that are forgotten."""
         first, last = since_ps // STEP_PS, until_ps // STEP_PS
-        steps = self._steps[first - self._first : last + 1 - self._first]
+        if first < self._first:
+            raise ValueError(f"the clock has forgotten {since_ps} ps")
+        grid = np.arange(first, last + 2) * STEP_PS
+        ahead = self._ahead[first - self._first : last + 2 - self._first]
         return Path(
-            np.array([k * STEP_PS - origin_ps for k in range(first, last + 2)], dtype=np.float64),
-            np.array([step.shown_ps for step in steps], dtype=np.int64),
-            np.array([step.fraction for step in steps]),
-            np.array([step.pace for step in steps]),
+            (grid - origin_ps).astype(np.float64),
+            (grid + ahead // UNITS)[:-1],
+            (ahead % UNITS)[:-1] * GRAIN,
+            1.0 + np.diff(ahead) * (GRAIN / STEP_PS),
         )

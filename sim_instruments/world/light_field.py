@@ -246,7 +246,11 @@ class LightField:
             if port is not None:
                 port.clicks += channel.read_out(port, span_ps, bool(clicks))
         for name in self._lines:
-            self.ports.taggers[name].clock_ps = self._clock_of(name).to_ps(self.now_ps)
+            tagger = self.ports.taggers[name]
+            tagger.clock_ps = self._clock_of(name).to_ps(self.now_ps)
+            for overflow in clicks[name].overflows if clicks else ():
+                for number, missed in overflow.missed.items():
+                    tagger.lost[number] = tagger.lost.get(number, 0) + missed
 
 
 def _route(chain: list[Hub], window: Window) -> Photons:
