@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from drivers import catalog
 from drivers.capabilities import Attenuator, DelayLine, PolarizationController, Shutter
+from experiments.config.inventory import driver_of
 from experiments.config.simulation import (
     SimulatedBeam,
     SimulatedController,
@@ -55,7 +55,7 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
 def _all_of(testbed: Testbed, capability: type[Any]) -> Iterator[str]:
     """The names of the instruments that have a capability."""
     for name, entry in testbed.instruments.items():
-        if issubclass(catalog.find(entry.model), capability):
+        if issubclass(driver_of(entry.model), capability):
             yield name
 
 

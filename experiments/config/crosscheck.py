@@ -19,8 +19,7 @@ from drivers.capabilities import (
     TemperatureController,
     TimeTagger,
 )
-from drivers.catalog import find
-from experiments.config.inventory import Inventory
+from experiments.config.inventory import Inventory, driver_of
 from experiments.config.light_checks import wrong_light_paths
 from experiments.config.lightpaths import lights, outputs
 from experiments.config.model import Channel
@@ -52,7 +51,7 @@ def wrong_address(entry: InstrumentEntry) -> str | None:
     """What is wrong with an instrument's address, for its model, or None."""
     if entry.simulated:
         return None
-    schemes = find(entry.model).schemes
+    schemes = driver_of(entry.model).schemes
     allowed = ", ".join([*(_FORMS[scheme] for scheme in schemes), SIM])
     try:
         scheme = Address.parse(entry.address).scheme

@@ -12,11 +12,11 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from drivers.capabilities import Instrument, Settings
-from drivers.catalog import find, models
+from drivers.catalog import models
 from drivers.errors import InstrumentError
 from experiments.config.crosscheck import wrong_address, wrong_testbed
 from experiments.config.experiment import Experiment, SwappingSettings
-from experiments.config.inventory import Inventory, construct, nowhere
+from experiments.config.inventory import Inventory, construct, driver_of, nowhere
 from experiments.config.loader import Document, read_document
 from experiments.config.plan import STEPS, PlanStep
 from experiments.config.problems import ConfigError, Path, Problem, choices, nearest, show_value
@@ -190,7 +190,7 @@ def _read_testbed(document: Document) -> tuple[Testbed | None, Inventory, list[P
         at: Path = ("instruments", name, "address")
         wrong = wrong_address(entry)
         try:
-            drivers[name] = construct(name, entry, nowhere(find(entry.model)) if wrong else None)
+            drivers[name] = construct(name, entry, nowhere(driver_of(entry.model)) if wrong else None)
         except (ValueError, InstrumentError) as error:
             problems.append(document.at_value(at, str(error)))
         if wrong:
@@ -231,7 +231,7 @@ def _settings(
         message = f"unknown model {show_value(model)}; {choices(model, known)}"
         return None, [document.at_value((*at, "model"), message)]
     try:
-        driver = find(model)
+        driver = driver_of(model)
     except (ImportError, AttributeError, ValueError) as error:
         return None, [document.at_value((*at, "model"), f"the driver of {model} cannot be loaded: {error}")]
     return validate(driver.settings_model, {} if data is None else data, document, (*at, "settings"))

@@ -6,6 +6,7 @@ configuration can be checked where no instrument is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from drivers.address import Address
@@ -38,13 +39,20 @@ SECTION_WORDS = {
 """The sections of a testbed and of its simulation, and what one thing in each is called."""
 
 
+@cache
+def driver_of(model: str) -> type[Instrument]:
+    """The driver class of a model, remembered: the catalogue reads the metadata of every installed package
+    each time. Raises as `drivers.catalog.find` does."""
+    return find(model)
+
+
 def construct(name: str, entry: InstrumentEntry, address: Address | None = None) -> Instrument:
     """The driver object of one instrument, at `address` or at the one in the testbed file.
 
     A simulated instrument without `address` gets one that leads nowhere. Raises ValueError for an
     address that is none, or one that the driver cannot use.
     """
-    driver = find(entry.model)
+    driver = driver_of(entry.model)
     if address is None:
         address = nowhere(driver) if entry.simulated else Address.parse(entry.address)
     return driver(name, address, entry.settings)

@@ -7,7 +7,6 @@ with paths is said by `experiments.config.light_checks`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from drivers.capabilities import (
@@ -20,7 +19,7 @@ from drivers.capabilities import (
     PowerMeter,
     Shutter,
 )
-from drivers.catalog import find
+from experiments.config.inventory import driver_of
 from experiments.config.problems import Path
 from experiments.config.testbed import Testbed
 
@@ -142,10 +141,9 @@ def kind_of(driver: type[Instrument]) -> StageKind | None:
     return next((kind for capability, kind in CAPABILITIES.items() if issubclass(driver, capability)), None)
 
 
-@cache  # the catalogue reads the metadata of every installed package each time
 def _kind_of_model(model: str) -> StageKind | None:
     try:
-        return kind_of(find(model))
+        return kind_of(driver_of(model))
     except (ValueError, ImportError, AttributeError):
         return None  # a model without a driver is an error of its own
 
