@@ -8,6 +8,7 @@ its time in branches that the processor cannot foresee.
 import numpy as np
 from numpy.typing import NDArray
 
+from timetags.analyses.heralds import seek
 from timetags.block import Channels, Times
 from timetags.jit import kernel
 from timetags.vectors import population, trailing_zeros, where_equal, where_within
@@ -86,7 +87,7 @@ def add_pairs(first: Times, second: Times, start: int, bin_ps: int, counts: Arra
     _add_few(first[first_whole:], second, start, bin_ps, counts)
     # The same with the roles changed: second - first = (-first) - (-second).
     for time in second[second_whole:]:
-        j = np.uint64(np.searchsorted(first[:first_whole], time - start - span + 1))
+        j = np.uint64(seek(first, time - start - span + 1, 0))
         while j < first_whole and first[j] + start <= time:
             counts[(time - first[j] - start) // bin_ps] += 1
             j += _ONE
@@ -96,7 +97,7 @@ def add_pairs(first: Times, second: Times, start: int, bin_ps: int, counts: Arra
 def _add_few(first: Times, second: Times, start: int, bin_ps: int, counts: Array) -> None:
     for time in first:
         low = time + start
-        j, end = np.searchsorted(second, low), len(second)
+        j, end = seek(second, low, 0), len(second)
         while j < end and second[j] - low < bin_ps * len(counts):
             counts[(second[j] - low) // bin_ps] += 1
             j += 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timetags.analyses.band_join import add_pairs, take_channel
-from timetags.analyses.heralds import delay_table
+from timetags.analyses.heralds import delay_table, seek
 from timetags.block import Channels, TagBlock, Times
 from timetags.jit import arrays_for_kernels, kernel
 
@@ -185,8 +185,9 @@ def _count(
     bin_ps: int,
     table: NDArray[np.int64],
 ) -> None:
-    old = sizes.copy()
+    old = np.empty(len(sizes), np.int64)
     for slot in range(len(taken)):
+        old[slot] = sizes[slot]
         sizes[slot] += take_channel(times, channels, taken[slot], delays[slot], kept[slot, old[slot] :])
     for pair in range(len(pairs)):
         one, other, row = pairs[pair, 0], pairs[pair, 1], pairs[pair, 2]
@@ -198,6 +199,7 @@ def _count(
         if one == other and start <= 0 < start + bin_ps * table.shape[1]:
             table[row, -start // bin_ps] -= len(new_first)  # each with itself
     for slot in range(len(taken)):
-        drop = np.searchsorted(kept[slot, : sizes[slot]], keep_from[slot])
+        drop = seek(kept[slot, : sizes[slot]], keep_from[slot], 0)
         sizes[slot] -= drop
-        kept[slot, : sizes[slot]] = kept[slot, drop : drop + sizes[slot]]
+        for k in range(sizes[slot]):  # to assign slices would take seconds to compile
+            kept[slot, k] = kept[slot, drop + k]
