@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from drivers.capabilities.instrument import Instrument, Limits
+from drivers.capabilities.instrument import Control, Instrument, Limits
 
 
 class TemperatureController(Instrument):
@@ -18,6 +18,10 @@ class TemperatureController(Instrument):
         """Set the set-point in kelvin. Does not switch the control. Raises LimitError."""
 
     @abstractmethod
+    async def set_point(self) -> float:
+        """The set-point in kelvin, whether or not the control is on."""
+
+    @abstractmethod
     async def temperature(self) -> float:
         """The temperature in kelvin that the sensor measures now."""
 
@@ -28,3 +32,10 @@ class TemperatureController(Instrument):
     @abstractmethod
     async def is_enabled(self) -> bool:
         """Whether the temperature is controlled, read from the instrument."""
+
+    def controls(self) -> tuple[Control, ...]:
+        return (
+            Control("set_point", "K", self.set_point, self.set_temperature, self.temperature_limits),
+            Control("temperature", "K", self.temperature),
+            Control("enabled", "", self.is_enabled, self.set_enabled, energises=True),
+        )
