@@ -3,6 +3,7 @@
 Slow on purpose, in plain Python over lists of (time, channel). Nothing is shared with the analyses.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations, product
@@ -74,19 +75,24 @@ def heralds(tags: Tags, delays: Delays, hub: Sequence[int], window: int) -> list
     ]
 
 
-def histogram(
-    tags: Tags,
-    delays: Delays,
-    first: Sequence[int],
-    second: Sequence[int],
-    bins: tuple[int, int, int],
-) -> list[int]:
-    """Pairs of different tags by t_second - t_first, in bins = (width, start, number)."""
+Bins = tuple[int, int, int]
+"""Width, start of the first, and number."""
+
+
+def histograms(tags: Tags, delays: Delays, bins: Bins) -> dict[tuple[int, int], list[int]]:
+    """Pairs of different tags by channel of the first and of the second, and by t_second - t_first."""
     width, start, number = bins
-    counts = [0] * number
+    counts: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * number)
     for (i, (t1, c1)), (j, (t2, c2)) in product(enumerate(tags), repeat=2):
-        if i != j and c1 in first and c2 in second:
-            difference = t2 + delays.get(c2, 0) - t1 - delays.get(c1, 0)
-            if start <= difference < start + width * number:
-                counts[(difference - start) // width] += 1
+        difference = t2 + delays.get(c2, 0) - t1 - delays.get(c1, 0)
+        if i != j and start <= difference < start + width * number:
+            counts[c1, c2][(difference - start) // width] += 1
     return counts
+
+
+def histogram(
+    tags: Tags, delays: Delays, first: Sequence[int], second: Sequence[int], bins: Bins
+) -> list[int]:
+    """The sum of the histograms of any first with any second channel."""
+    found = histograms(tags, delays, bins)
+    return [sum(found[pair][k] for pair in product(first, second)) for k in range(bins[2])]

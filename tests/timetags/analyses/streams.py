@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from random import Random
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +17,11 @@ Tags = list[tuple[int, int]]
 """(time in ps, channel) in time order; tags of one time in any order of channels."""
 
 FIRST_PS, END_PS = -200, 200
-CUTS = st.lists(st.integers(FIRST_PS, END_PS), max_size=10)
+SPAN = (-60, 60)
+# A few cuts anywhere, or one every few ps: then all tags are near some cut.
+CUTS = st.lists(st.integers(FIRST_PS, END_PS), max_size=10) | st.integers(8, 40).map(
+    lambda step: list(range(-90, 90, step))
+)
 
 
 def repeatable(examples: int) -> settings:
@@ -24,10 +29,17 @@ def repeatable(examples: int) -> settings:
     return settings(deadline=None, derandomize=True, database=None, max_examples=examples)
 
 
-def streams(channels: Sequence[int], *, most: int = 60, span: tuple[int, int] = (-60, 60)):
-    """Streams of up to `most` tags within `span`: short, so that ties and crowds are common."""
+def streams(channels: Sequence[int], *, most: int = 60, span: tuple[int, int] = SPAN):
+    """Streams of up to `most` tags within `span`: so short that ties and crowds are common. Hypothesis alone
+    makes few tags, which rarely meet; so every other stream has all of them."""
     tag = st.tuples(st.integers(*span), st.sampled_from(channels))
-    return st.lists(tag, max_size=most).map(lambda tags: sorted(tags, key=lambda tag: tag[0]))
+    few = st.lists(tag, max_size=most)
+
+    def crowd(seed: int) -> Tags:
+        random = Random(seed)
+        return [(random.randint(*span), random.choice(channels)) for _ in range(most)]
+
+    return (few | st.integers(0, 2**32).map(crowd)).map(lambda tags: sorted(tags, key=lambda tag: tag[0]))
 
 
 def block_of(tags: Tags, start_ps: int, end_ps: int, lost: int = 0) -> TagBlock:

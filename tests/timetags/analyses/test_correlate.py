@@ -1,7 +1,5 @@
 """Two-fold correlation against brute force over all pairs, for any cuts of the stream."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,15 +18,14 @@ BINS = st.tuples(st.integers(1, 7), st.integers(-70, 40), st.integers(1, 20))
 
 
 @given(STREAMS, SETS, SETS, DELAYS, BINS, CUTS)
-@repeatable(300)
+@repeatable(150)
 def test_all_pairs_are_counted_once_wherever_the_cuts_fall(tags, first, second, delays, bins, cuts):
     bin_ps, start, number = bins
     range_ps = start, start + number * bin_ps
     table = CorrelationTable(first, second, delays, bin_ps=bin_ps, range_ps=range_ps)
     feed(table, tags, cuts)
-    expected = [
-        [brute.histogram(tags, delays, [a], [b], (bin_ps, start, number)) for b in second] for a in first
-    ]
+    found = brute.histograms(tags, delays, (bin_ps, start, number))
+    expected = [[found[a, b] for b in second] for a in first]
     np.testing.assert_array_equal(table.table, expected)
 
     total = Correlation(set(first), set(second), delays, bin_ps=bin_ps, range_ps=range_ps)
@@ -42,12 +39,9 @@ def test_all_pairs_of_64_channels_are_counted_in_one_pass(tags, bin_ps, cuts):
     delays = {channel: channel % 7 - 3 for channel in range(64)}
     table = CorrelationTable(range(64), range(64), delays, bin_ps=bin_ps, range_ps=(-3 * bin_ps, 2 * bin_ps))
     feed(table, tags, cuts)
-    present = {channel for _, channel in tags}
-    for first, second in product(present, repeat=2):
-        expected = brute.histogram(tags, delays, [first], [second], (bin_ps, -3 * bin_ps, 5))
-        assert table.table[first, second].tolist() == expected
-    everything = brute.histogram(tags, delays, range(64), range(64), (bin_ps, -3 * bin_ps, 5))
-    assert table.table.sum(axis=(0, 1)).tolist() == everything
+    found = brute.histograms(tags, delays, (bin_ps, -3 * bin_ps, 5))
+    expected = np.array([[found[first, second] for second in range(64)] for first in range(64)])
+    np.testing.assert_array_equal(table.table, expected)
 
 
 @given(STREAMS, BINS)

@@ -17,8 +17,13 @@ HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
 # Three analysers with two, one and three outcomes.
 OUTCOMES = ((10, 4), (5,), (200, 20, 6))
 CHANNELS = [*HUB, 10, 4, 5, 200, 20, 6, 99]  # 99 takes no part
-STREAMS = streams(CHANNELS)
-DELAYS = st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40))
+STREAMS = streams(CHANNELS, most=100)
+# The whole hub may be early or late, and each channel besides.
+DELAYS = st.builds(
+    lambda hub, delays: {**dict.fromkeys(HUB, hub), **delays},
+    st.just(0) | st.integers(-60, 60),
+    st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40)),
+)
 SHORT = st.integers(1, 40)
 ANALYSERS = st.tuples(
     *(st.builds(Analyser, st.just(outcomes), SHORT, st.integers(-20, 20)) for outcomes in OUTCOMES)
@@ -29,7 +34,7 @@ SHIFTS = st.none() | st.tuples(*[st.integers(-40, 40)] * 3)
 
 
 @given(STREAMS, DELAYS, CUTS, SHORT, ANALYSERS, st.integers(0, 3), NAMES, GATES, SHIFTS)
-@repeatable(250)
+@repeatable(120)
 def test_every_combination_is_counted_once_wherever_the_cuts_fall(
     tags, delays, cuts, window, analysers, number, names, gate, shifts
 ):
@@ -56,6 +61,16 @@ def test_every_combination_is_counted_once_wherever_the_cuts_fall(
             ]
             expected = sum(brute.combinations_about(tags, delays, time, clicks) for time in times)
             assert counted.counts[(row, *place)] == expected
+
+
+@pytest.mark.parametrize(
+    ("gate", "heralds"), [((50, 60), 2), ((51, 60), 1), ((40, 51), 1), ((40, 50), 0), ((52, 60), 0)]
+)
+def test_a_gate_is_half_open_about_the_heralds_time(gate, heralds):
+    # Heralds at 50.5 and 51 (a click at 50 with two at 51 and 52).
+    counted = HeraldedFolds(HUB, [], {}, bsm_window_ps=5, gate_ps=gate)
+    feed(counted, [(50, HUB[0]), (51, HUB[3]), (52, HUB[3])], [])
+    assert counted.heralds.tolist() == [heralds, 0]
 
 
 def test_two_spokes_with_two_outcomes_are_the_fourfolds_of_a_swapping_run():

@@ -30,8 +30,8 @@ ANALYSERS = st.tuples(
 BINS = st.tuples(st.integers(1, 7), st.integers(-50, 30), st.integers(1, 12))
 
 
-@given(streams(CHANNELS), PAIRS, ANALYSERS, st.integers(0, 2), DELAYS, BINS, CUTS)
-@repeatable(200)
+@given(streams(CHANNELS, most=90), PAIRS, ANALYSERS, st.integers(0, 2), DELAYS, BINS, CUTS)
+@repeatable(120)
 def test_pairs_threefolds_and_fourfolds_wherever_the_cuts_fall(
     tags, pairs, analysers, number, delays, bins, cuts
 ):
