@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.timetags.files.packed import hydra_t2, ptu_file, ptu_header, read
+from timetags.files import record_file
 from timetags.files.opening import open_tags
 from timetags.files.tag_file import Damage, TagFileError
 
@@ -32,7 +33,7 @@ def test_every_truncation_gives_the_whole_records_and_tells_the_rest(tmp_path):
     path = tmp_path / "a.ptu"
     length = ptu_file(path, T2, ascending(20))
     content = path.read_bytes()
-    for size in range(len(content)):
+    for size in [*range(0, length, 7), *range(length, len(content))]:
         path.write_bytes(content[:size])
         if size < length:
             with pytest.raises(TagFileError):
@@ -86,22 +87,36 @@ def test_one_wrong_time_costs_one_tag_wherever_it_points(tmp_path, wrong):
     assert file.damage == [Damage(length + 44, 4, 1, "the order of time is broken")]
 
 
-def test_a_wrong_time_at_a_blocks_end_is_still_recognised(tmp_path):
-    # Blocks are cut near 1 048 576 tags; the wrong times stand in the last 1000 before that.
-    count, per_wrap = 1_100_000, 33_554
+def long_file(path, count, wrong, wrong_times):
+    """A file of `count` tags, 1 ns apart, of which the numbers `wrong` have other times within their wrap.
+    Returns the times of the others."""
+    per_wrap = 33_554
     k = np.arange(count)
     times = 1000 * (k % per_wrap)
     records = (k % 4) << 25 | times
-    wrong = np.arange(1_047_600, 1_048_577, 97)
-    records[wrong] = 33_554_400
+    records[wrong] = wrong_times
     with_overflows = np.insert(records, np.arange(per_wrap, count, per_wrap), 0xFE000001).astype("<u4")
-    path = tmp_path / "a.ptu"
     path.write_bytes(ptu_header(T2, 0) + with_overflows.tobytes())
-    file = open_tags(path)
-    got = np.array([time for time, _ in read(file)])
-    np.testing.assert_array_equal(got, np.delete(k // per_wrap * 33_554_432 + times, wrong))
-    assert sum(damage.records for damage in file.damage) == len(wrong)
-    assert {damage.reason for damage in file.damage} == {"the order of time is broken"}
+    return np.delete(k // per_wrap * 33_554_432 + times, wrong)
+
+
+def test_wrong_times_at_a_blocks_end_are_still_recognised(tmp_path):
+    # A block holds 1 048 576 new tags; the last 20 of the first one are in order too, but far ahead.
+    wrong = np.arange(1_048_556, 1_048_576)
+    right = long_file(tmp_path / "a.ptu", 1_100_000, wrong, 33_554_400 + np.arange(20))
+    file = open_tags(tmp_path / "a.ptu")
+    np.testing.assert_array_equal([time for time, _ in read(file)], right)
+    (damage,) = file.damage
+    assert (damage.records, damage.size, damage.reason) == (20, 80, "the order of time is broken")
+
+
+@pytest.mark.parametrize("number", [262_135, 262_136, 262_137, 262_138])
+def test_a_wrong_time_between_two_reads(tmp_path, number):
+    # 262 144 records are read at a time, of which 7 are overflows: the step back is between two reads once.
+    right = long_file(tmp_path / "a.ptu", 270_000, [number], [33_554_400])
+    file = open_tags(tmp_path / "a.ptu")
+    np.testing.assert_array_equal([time for time, _ in read(file)], right)
+    assert [damage.records for damage in file.damage] == [1]
 
 
 def test_times_beyond_int64_are_not_read(tmp_path):
@@ -116,12 +131,15 @@ def test_times_beyond_int64_are_not_read(tmp_path):
     assert damage.offset == length + 4 * (1 + 2**62 // (33_554_431 * 33_554_432))
 
 
-def test_a_file_of_zeros_behind_the_header_ends(tmp_path):
-    # What a crash leaves on some file systems: six million tags of one instant.
+def test_a_file_of_zeros_behind_the_header_does_not_fill_the_memory(tmp_path, monkeypatch):
+    # What a crash leaves on some file systems: millions of tags of one instant.
+    monkeypatch.setattr(record_file, "MOST_HELD", 500_000)
     path = tmp_path / "a.ptu"
-    path.write_bytes(ptu_header(T2, 0) + bytes(4 * 6_000_000))
+    path.write_bytes(ptu_header(T2, 0) + bytes(4 * 2_500_000))
     file = open_tags(path)
-    assert sum(len(block) for block in file) + sum(damage.records for damage in file.damage) == 6_000_000
+    (block,) = file
+    assert 500_000 < len(block) < 1_600_000
+    assert len(block) + sum(damage.records for damage in file.damage) == 2_500_000
 
 
 def test_zeros_behind_good_records_are_told_not_read(tmp_path):
