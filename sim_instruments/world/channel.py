@@ -1,12 +1,12 @@
 """A channel: one detector, from photons to clicks in the clock of the tagger that it is wired to."""
 
-from math import ceil, floor, inf, sqrt
+from math import ceil, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.ports import DiodePort, GatePort, NanowirePort, TaggerInput
-from sim_instruments.world.clock import STEP_PS, NodeClock
+from sim_instruments.world.clock import STEP_PS, NodeClock, crossing
 from sim_instruments.world.detection import (
     MAX_PENDING,
     NOISE_V,
@@ -20,10 +20,10 @@ from sim_instruments.world.detection import (
     scatter,
 )
 from sim_instruments.world.layout import Detector, Layout, PairSource, Tagger
-from sim_instruments.world.polarization import Floats
 from sim_instruments.world.quantiles import MAX_NORMAL, random_bits
 from sim_instruments.world.randomness import generator
 from sim_instruments.world.scratch import Scratch
+from sim_instruments.world.wave_packets import Floats
 
 TRIGGER_NOISE_HZ = 1e6
 """What an input or a counter counts whose threshold lies in the electrical noise. [assumed]"""
@@ -163,8 +163,8 @@ class Channel:
         in order, none twice. Photons are times of the slice in picoseconds, nearly sorted. The clock must
         have been advanced to the slice's end."""
         detector = self.detector
-        path = self.node_clock.path(start_ps, max(start_ps + floor(self._since), 0), start_ps + span_ps)
-        horizon = path.crossing(self.watermark(start_ps + span_ps))
+        path = self.node_clock.path(start_ps, start_ps + span_ps)
+        horizon = crossing(path, self.watermark(start_ps + span_ps))
         if self.seen and self.gating is not None:
             passed = passed_on(detector, self.absorbed_hz)
             light, n = self._arrived(photons, passed)
@@ -177,8 +177,8 @@ class Channel:
             tags = np.empty(room, dtype=np.int64)
             self.clicks, used = detect(
                 light, noise, flood, self._since, horizon, detector.dead_time_s * 1e12, p,
-                detector.afterpulse_time_s * 1e12, train, self._state, self.rng, path.begin, path.shown,
-                path.fraction, path.pace, self.tagger.resolution_ps, tags,
+                detector.afterpulse_time_s * 1e12, train, self._state, self.rng, path,
+                self.tagger.resolution_ps, tags,
             )  # fmt: skip
             self._late = light[used:n] - span_ps
         else:

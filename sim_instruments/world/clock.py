@@ -9,20 +9,21 @@ begins is its own business.
 Source: physics.md 2, "Clocks".
 """
 
-from dataclasses import dataclass
-from math import floor, sqrt, ulp
+from math import floor, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.world.layout import Clock
-from sim_instruments.world.polarization import Floats
+from sim_instruments.world.wave_packets import Floats
+from timetags.jit import kernel
 
 STEP_PS = 10_000_000_000
 UNITS = 2**20
 GRAIN = 1 / UNITS
-"""Picoseconds in which a clock's path is kept, so that its sums are exact: 1e-16 of a step, and enough for 8 s
-between a clock and the world."""
+"""Picoseconds in which a clock's path is kept, so that its sums are exact: 1e-16 of a step, and enough for 8
+seconds between a clock and the world."""
 FREE_ERROR = 1e-6
 """Standard deviation of the relative frequency error of an oscillator that follows no reference. [assumed,
 physics.md 2]"""
@@ -30,8 +31,7 @@ SLOWEST = 0.5
 """Pace below which no noise can press the clock, so that it stays monotonic."""
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(NamedTuple):
     """The clock's path around a slice for the kernels, one entry per step. Times are picoseconds since the
     slice began."""
 
@@ -43,25 +43,34 @@ class Path:
     """and the rest of it."""
     pace: Floats
 
-    def read(self, time: float) -> int:
-        """What the clock shows. The kernel `detect` works out the same, to the bit."""
-        k = int(np.searchsorted(self.begin[1:-1], time, side="right"))
-        since = time - float(self.begin[k])
-        return int(self.shown[k]) + floor(float(self.fraction[k]) + since * float(self.pace[k]))
 
-    def crossing(self, shown_ps: int) -> float:
-        """The first time at which the clock shows `shown_ps`."""
-        k = max(0, int(np.searchsorted(self.shown, shown_ps)) - 1)
-        since = (shown_ps - int(self.shown[k]) - float(self.fraction[k])) / float(self.pace[k])
-        time = float(self.begin[k]) + since
-        rounding = 4 * max(ulp(since), ulp(self.begin[k]))
-        early, late = time - rounding, time + rounding
-        while early < (middle := early + (late - early) / 2) < late:
-            if self.read(middle) < shown_ps:
-                early = middle
-            else:
-                late = middle
-        return late
+@kernel
+def read(path: Path, time: float) -> int:
+    """What a clock shows."""
+    k = len(path.pace) - 1
+    while k > 0 and time < path.begin[k]:
+        k -= 1
+    return int(path.shown[k] + np.int64(floor(path.fraction[k] + (time - path.begin[k]) * path.pace[k])))
+
+
+@kernel
+def crossing(path: Path, shown: int) -> float:
+    """The first time at which a clock shows at least `shown`: `read` agrees, to the bit."""
+    k = len(path.pace) - 1
+    while k > 0 and path.shown[k] >= shown:
+        k -= 1
+    since = (shown - path.shown[k] - path.fraction[k]) / path.pace[k]
+    late = path.begin[k] + since
+    rounding = 1e-15 * (abs(path.begin[k]) + abs(since))
+    early, late = late - rounding, late + rounding
+    while True:
+        middle = early + (late - early) / 2
+        if not early < middle < late:
+            return float(late)
+        if read(path, middle) < shown:
+            early = middle
+        else:
+            late = middle
 
 
 class NodeClock:
@@ -77,6 +86,8 @@ class NodeClock:
         """Number of the grid's first point that is kept."""
         self._ahead = np.zeros(1, dtype=np.int64)
         """By how much the clock is ahead of the world at the points of the grid, in `GRAIN` picoseconds."""
+        self._path: tuple[tuple[int, int], Path] | None = None
+        """The latest that was asked for, which all detectors at the clock have in common, and for what."""
         self._until_ps = 0
         self.advance(0, locked=True)
 
@@ -111,25 +122,37 @@ class NodeClock:
             + clock.phase_walk * sqrt(seconds) * white
             + clock.frequency_walk * seconds**1.5 * (walk / 2 + bridge / sqrt(12))
         )
-        grains = np.rint(np.maximum(gains_s * 1e12, (SLOWEST - 1) * STEP_PS) / GRAIN)
-        return grains.astype(np.int64)
+        gains_ps = np.maximum(gains_s * 1e12, (SLOWEST - 1) * STEP_PS)
+        grains: NDArray[np.int64] = np.rint(gains_ps / GRAIN).astype(np.int64)
+        return grains
 
     def to_ps(self, world_ps: int, resolution_ps: int = 1) -> int:
         """What a counter of that resolution shows at a time of the world, which `advance` has made known.
         ValueError for one that is forgotten."""
-        return self.path(world_ps, world_ps, world_ps).read(0.0) // resolution_ps * resolution_ps
+        begin, end = map(int, self._points(world_ps, world_ps))
+        gained = begin * GRAIN % 1.0 + (end - begin) * GRAIN * (world_ps % STEP_PS / STEP_PS)
+        return (world_ps + begin // UNITS + floor(gained)) // resolution_ps * resolution_ps
 
-    def path(self, origin_ps: int, since_ps: int, until_ps: int) -> Path:
-        """The path over times of the world that are known, as seen from `origin_ps`. ValueError for times
-        that are forgotten."""
-        first, last = since_ps // STEP_PS, until_ps // STEP_PS
-        if first < self._first:
+    def path(self, start_ps: int, end_ps: int) -> Path:
+        """The path from a step before a slice until its end. ValueError for times that are forgotten."""
+        if self._path is None or self._path[0] != (start_ps, end_ps):
+            since_ps = max(start_ps - STEP_PS, 0)
+            ahead = self._points(since_ps, end_ps)
+            grid = (since_ps // STEP_PS + np.arange(len(ahead))) * STEP_PS
+            self._path = (
+                (start_ps, end_ps),
+                Path(
+                    (grid - start_ps).astype(np.float64),
+                    (grid + ahead // UNITS)[:-1],
+                    np.asarray((ahead % UNITS)[:-1] * GRAIN, dtype=np.float64),
+                    1.0 + np.diff(ahead) * (GRAIN / STEP_PS),
+                ),
+            )
+        return self._path[1]
+
+    def _points(self, since_ps: int, until_ps: int) -> NDArray[np.int64]:
+        """By how much the clock is ahead at the points of the grid around that time."""
+        first, last = since_ps // STEP_PS - self._first, until_ps // STEP_PS - self._first
+        if first < 0:
             raise ValueError(f"the clock has forgotten {since_ps} ps")
-        grid = np.arange(first, last + 2) * STEP_PS
-        ahead = self._ahead[first - self._first : last + 2 - self._first]
-        return Path(
-            (grid - origin_ps).astype(np.float64),
-            (grid + ahead // UNITS)[:-1],
-            (ahead % UNITS)[:-1] * GRAIN,
-            1.0 + np.diff(ahead) * (GRAIN / STEP_PS),
-        )
+        return self._ahead[first : last + 2]

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.ports import DiodePort, GatePort, NanowirePort
+from sim_instruments.world.clock import Path
 from sim_instruments.world.layout import Detector, Gate
-from sim_instruments.world.polarization import Floats
 from sim_instruments.world.quantiles import Bits, exponential, normal
+from sim_instruments.world.wave_packets import Floats
 from timetags.jit import inline_kernel, kernel
 
 MAX_PENDING = 64
@@ -209,10 +210,7 @@ def detect(
     train: Floats,
     state: Floats,
     rng: np.random.Generator,
-    step_begin: Floats,
-    step_shown: NDArray[np.int64],
-    step_fraction: Floats,
-    step_pace: Floats,
+    path: Path,
     resolution: int,
     tags: NDArray[np.int64],
 ) -> tuple[int, int]:
@@ -222,9 +220,8 @@ def detect(
     what falls into gates. Noise that comes too fast to be drawn beforehand is drawn here, on average `flood`
     after every dead time (0.0: none such), into `noise`, which then has room for it before its infinity.
     `state` carries over slices: [last click, clicks until the next afterpulse, number pending, pending
-    times...]. The `step_` arrays are a clock's `Path`. `tags` must have room for all clicks. Returns how many
-    tags there are and how much of the light was used up. Light from before `begin` counts as from then:
-    earlier tags are out.
+    times...]. `tags` must have room for all clicks. Returns how many tags there are and how much of the light
+    was used up. Light from before `begin` counts as from then: earlier tags are out.
     """
     i = 0
     while light[i] < begin:
@@ -238,8 +235,8 @@ def detect(
     if flood > 0.0:
         noise[0] = later(max(begin, last + dead), rng.exponential(flood), train)
     step = 0
-    origin, end = step_begin[0], step_begin[1]
-    shown, fraction, pace = step_shown[0], step_fraction[0], step_pace[0]
+    origin, end = path.begin[0], path.begin[1]
+    shown, fraction, pace = path.shown[0], path.fraction[0], path.pace[0]
     newest = np.int64(-(2**63))
     i = k = n = 0
     while True:
@@ -272,8 +269,8 @@ def detect(
             continue
         while time >= end:
             step += 1
-            origin, end = step_begin[step], step_begin[step + 1]
-            shown, fraction, pace = step_shown[step], step_fraction[step], step_pace[step]
+            origin, end = path.begin[step], path.begin[step + 1]
+            shown, fraction, pace = path.shown[step], path.fraction[step], path.pace[step]
         tag = shown + np.int64(floor(fraction + (time - origin) * pace))
         if resolution > 1:
             tag = tag // resolution * resolution
