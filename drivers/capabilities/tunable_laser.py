@@ -19,7 +19,7 @@ class TunableLaserSettings(Settings):
     """In vacuum; the one that the light paths are laid out for."""
     tuning_range: Hertz = Field(gt=0)
     """How far from there it may be tuned, to either side."""
-    min_power: Watts = Field(ge=0)
+    min_power: Watts = Field(gt=0)
     max_power: Watts = Field(gt=0)
 
     @property

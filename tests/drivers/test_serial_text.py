@@ -92,4 +92,4 @@ async def test_a_line_that_breaks_is_an_error_that_names_the_instrument(
 
 async def test_two_questions_at_once_open_the_line_once(line: SerialTextLine, peer: Peer) -> None:
     peer.answers |= {"p?": b"1\r\n", "q?": b"2\r\n"}
-    assert await asyncio.gather(line.query("p?"), line.query("q?")) == ["1", "2"]
+    assert list(await asyncio.gather(line.query("p?"), line.query("q?"))) == ["1", "2"]
