@@ -216,21 +216,6 @@ class MonitoringLine(_Session):
             case _:
                 raise DecofError(Code.SYNTAX, "syntax error")
 
-    def power_cycle(self) -> None:
-        """Emission off; the set-points of current and temperature are restored (the notes: "last set
-        points")."""
-        before, self.device = self.device, self._switched_on()
-        self.device.current_set, self.device.current_clip = before.current_set, before.current_clip
-        self.device.temp_set = before.temp_set
-        self.device.update()
-        self.command.hang_up()
-        self.monitor.hang_up()
-
-    def _switched_on(self) -> DlcPro:
-        device = DlcPro(self.name, self.port, *self._diode)
-        device.update()
-        return device
-
     def push(self) -> None:
         """Send what has changed since the last push and is due."""
         now_ms = self.laser.device.time_ms
@@ -306,6 +291,21 @@ class SimTopticaDlcPro(SimInstrument):
     async def flush(self) -> None:
         await self.command.flush()
         await self.monitor.flush()
+
+    def power_cycle(self) -> None:
+        """Emission off; the set-points of current and temperature are restored (the notes: "last set
+        points")."""
+        before, self.device = self.device, self._switched_on()
+        self.device.current_set, self.device.current_clip = before.current_set, before.current_clip
+        self.device.temp_set = before.temp_set
+        self.device.update()
+        self.command.hang_up()
+        self.monitor.hang_up()
+
+    def _switched_on(self) -> DlcPro:
+        device = DlcPro(self.name, self.port, *self._diode)
+        device.update()
+        return device
 
     def push(self) -> None:
         """Tell every monitoring line what has changed."""
