@@ -7,16 +7,13 @@ before it says or reads a number and leaves it as it is.
 
 import asyncio
 import math
-from typing import ClassVar
 
 from drivers.address import Address
 from drivers.capabilities import Identity, Limits, TunableLaser, TunableLaserSettings
 from drivers.capabilities.tunable_laser import SPEED_OF_LIGHT
-from drivers.errors import ConnectError, RefusedError
+from drivers.errors import RefusedError
 from drivers.lasers.switching_off import switch_off
-from drivers.scpi import ScpiQuestions
-from drivers.transports.tcp_text import TcpTextLine
-from drivers.transports.visa import VisaLine
+from drivers.scpi import Scpi, text_line
 
 ENDING = "\r"
 """As delivered, both ways ("Transport")."""
@@ -33,6 +30,9 @@ NO_SUCH_POWER = 1e3
 """In mW as in dBm, beyond any reading of a laser that gives 20 mW."""
 SHORTEST_M, LONGEST_M = 1e-7, 1e-4
 """Between them lies every wavelength of light; a reading outside is none."""
+NO_ALERTS = "No alerts"
+MOST_ALERTS = 32
+"""Alerts that are read in a row; our choice, there are about a dozen."""
 WARMING_UP = "No23"
 """How the alert begins that goes on while the diode warms up (M)."""
 
@@ -50,34 +50,25 @@ class SantecTsl570(TunableLaser):
     schemes = ("tcp", "visa")
     settings_model = TunableLaserSettings
     settings: TunableLaserSettings
-    answers_as: ClassVar[tuple[str, ...]] = ("TSL-570", "TSL-550")
 
     def __init__(
         self, name: str, address: Address, settings: TunableLaserSettings, deadline: float = 2.0
     ) -> None:
         super().__init__(name, address, settings, deadline)
-        line = TcpTextLine if address.scheme == "tcp" else VisaLine
-        self._line: TcpTextLine | VisaLine = line(name, address, deadline, ending=ENDING)
-        self._questions = ScpiQuestions(name, address, self._line)
+        self._line = text_line(name, address, deadline, ending=ENDING)
+        self._scpi = Scpi(name, address, self._line, error_query=":SYST:ERR?")
         self._setting = asyncio.Lock()
         """Held from asking for a unit to reading back what was set in it."""
 
     async def open(self) -> None:
         """Connect and see that a TSL answers. Raises ConnectError."""
-        await self._line.open()
-        identity = await self.identity()
-        if "santec" not in identity.manufacturer.casefold() or identity.model not in self.answers_as:
-            await self.close()
-            raise ConnectError(
-                self.name, str(self.address), f"a {identity.manufacturer} {identity.model} answers",
-                "Give the address of a Santec TSL-570 or TSL-550",
-            )  # fmt: skip
+        await self._scpi.open("santec", "TSL-5", "Give the address of a Santec TSL-570 or TSL-550")
 
     async def close(self) -> None:
         await self._line.close()
 
     async def identity(self) -> Identity:
-        return await self._questions.identity()
+        return await self._scpi.identity()
 
     @property
     def power_limits(self) -> Limits:
@@ -91,11 +82,11 @@ class SantecTsl570(TunableLaser):
         """Set the optical power in watts, to 0.01 dB or 1 uW. Raises LimitError, RefusedError."""
         self.check_limit("power", power_w, self.power_limits)
         async with self._setting:
-            in_mw = await self._questions.flag(":POW:UNIT?")
+            in_mw = await self._flag(":POW:UNIT?")
             sent = round(1e3 * power_w, 3) if in_mw else round(10 * math.log10(1e3 * power_w), 2)
             command = f":POW {sent:.10g}"
             await self._line.write(command)
-            taken = await self._questions.number(":POW?")
+            taken = await self._scpi.number(":POW?")
             off_db = 10 * math.log10(max(taken, 1e-9) / max(sent, 1e-9)) if in_mw else taken - sent
             if abs(off_db) > POWER_TAKEN_DB:
                 raise await self._refused(command, f"left it at {taken:g} {'mW' if in_mw else 'dBm'}")
@@ -104,10 +95,10 @@ class SantecTsl570(TunableLaser):
         """The power at the monitor in watts; 0.0 while the diode is off or the shutter closed."""
         if not await self.emission():
             return 0.0
-        in_mw = await self._questions.flag(":POW:UNIT?")
-        reading = await self._questions.number(":POW:ACT?")
+        in_mw = await self._flag(":POW:UNIT?")
+        reading = await self._scpi.number(":POW:ACT?")
         if reading > NO_SUCH_POWER:
-            raise await self._questions.nonsense(":POW:ACT?", f"{reading:g}")
+            raise await self._scpi.garbled(":POW:ACT?", f"{reading:g}")
         return 1e-3 * reading if in_mw else 1e-3 * 10 ** (reading / 10)
 
     async def set_frequency(self, frequency_hz: float) -> None:
@@ -116,19 +107,19 @@ class SantecTsl570(TunableLaser):
         self.check_limit("frequency", frequency_hz, self.frequency_limits)
         wavelength = round(SPEED_OF_LIGHT / frequency_hz, WAVELENGTH_DIGITS_M)
         async with self._setting:
-            unit = METRES[await self._questions.flag(":SYST:COMM:COD?")]
+            unit = METRES[await self._flag(":SYST:COMM:COD?")]
             command = f":WAV {wavelength / unit:.10g}".upper()
             await self._line.write(command)
-            taken = unit * await self._questions.number(":WAV?")
+            taken = unit * await self._scpi.number(":WAV?")
             if abs(taken - wavelength) > WAVELENGTH_TAKEN_M:
                 raise await self._refused(command, f"left it at {1e9 * taken:.4f} nm")
 
     async def frequency(self) -> float:
         async with self._setting:
-            unit = METRES[await self._questions.flag(":SYST:COMM:COD?")]
-            wavelength = unit * await self._questions.number(":WAV?")
+            unit = METRES[await self._flag(":SYST:COMM:COD?")]
+            wavelength = unit * await self._scpi.number(":WAV?")
         if not SHORTEST_M < wavelength < LONGEST_M:
-            raise await self._questions.nonsense(":WAV?", f"{wavelength:g} m")
+            raise await self._scpi.garbled(":WAV?", f"{wavelength:g} m")
         return SPEED_OF_LIGHT / wavelength
 
     async def set_emission(self, on: bool) -> None:
@@ -142,11 +133,11 @@ class SantecTsl570(TunableLaser):
         await self._switch(":POW:SHUT", not on)
 
     async def emission(self) -> bool:
-        return await self._questions.flag(":POW:STAT?") and not await self._questions.flag(":POW:SHUT?")
+        return await self._flag(":POW:STAT?") and not await self._flag(":POW:SHUT?")
 
     async def is_settled(self) -> bool:
         """Whether it has finished tuning and, when emission is on, warming up."""
-        if not await self._questions.flag("*OPC?"):
+        if not await self._flag("*OPC?"):
             return False
         if not await self.emission():
             return True
@@ -164,15 +155,25 @@ class SantecTsl570(TunableLaser):
     async def _switch(self, header: str, on: bool) -> None:
         command = f"{header} {int(on)}"
         await self._line.write(command)
-        if await self._questions.flag(f"{header}?") is not on:
+        if await self._flag(f"{header}?") is not on:
             raise await self._refused(command, "had no effect")
 
     async def _refused(self, command: str, outcome: str) -> RefusedError:
         """With all that the laser has to say; reading empties its queues."""
-        reasons = [*await self._questions.entries(":SYST:ERR?", "0,"), *await self._alerts()]
+        reasons = [*await self._scpi.errors(), *await self._alerts()]
         return RefusedError(
             self.name, str(self.address), f"{command} {outcome}; it says {', '.join(reasons) or 'nothing'}"
         )
 
     async def _alerts(self) -> list[str]:
-        return await self._questions.entries(":SYST:ALER?", "No alerts")
+        """The alerts in force; they come one by one, and then `No alerts.`."""
+        alerts: list[str] = []
+        while len(alerts) < MOST_ALERTS:
+            alert = (await self._line.query(":SYST:ALER?")).strip()
+            if alert.startswith(NO_ALERTS):
+                break
+            alerts.append(alert)
+        return alerts
+
+    async def _flag(self, question: str) -> bool:
+        return (await self._scpi.ask(question, r"\+?[01]")).endswith("1")

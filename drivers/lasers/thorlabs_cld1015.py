@@ -11,9 +11,9 @@ from pydantic import Field
 
 from drivers.address import Address
 from drivers.capabilities import Control, Identity, Laser, Limits, Settings
-from drivers.errors import ConnectError, LimitError, RefusedError
+from drivers.errors import LimitError, RefusedError
 from drivers.lasers.switching_off import switch_off
-from drivers.scpi import ScpiQuestions
+from drivers.scpi import Scpi
 from drivers.transports.visa import VisaLine
 from drivers.units import Amperes, Kelvin, Watts, WattsPerAmpere
 
@@ -60,26 +60,20 @@ class ThorlabsCld1015(Laser):
     def __init__(self, name: str, address: Address, settings: CldSettings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)
         self._line = VisaLine(name, address, deadline)
-        self._questions = ScpiQuestions(name, address, self._line)
+        self._scpi = Scpi(name, address, self._line)
 
     async def open(self) -> None:
         """Connect and see that such a controller answers. Raises ConnectError."""
-        await self._line.open()
-        identity = await self.identity()
-        if "thorlabs" not in identity.manufacturer.casefold() or not identity.model.startswith(
-            self.answers_as
-        ):
-            await self.close()
-            raise ConnectError(
-                self.name, str(self.address), f"a {identity.manufacturer} {identity.model} answers",
-                "Give the address of a Thorlabs CLD1010, CLD1015 or ITC4000",
-            )  # fmt: skip
+        remedy = "Give the address of a Thorlabs CLD1010, CLD1015 or ITC4000"
+        identity = await self._scpi.open("thorlabs", "", remedy)
+        if not identity.model.startswith(self.answers_as):
+            raise await self._scpi.stranger(f"a {identity.manufacturer} {identity.model} answers", remedy)
 
     async def close(self) -> None:
         await self._line.close()
 
     async def identity(self) -> Identity:
-        return await self._questions.identity()
+        return await self._scpi.identity()
 
     @property
     def power_limits(self) -> Limits:
@@ -103,7 +97,7 @@ class ThorlabsCld1015(Laser):
                 "Set the controller to constant current",
             )  # fmt: skip
         current = round(self._current(power_w), 6)
-        most = await self._questions.number("SOUR:CURR:LIM?")
+        most = await self._scpi.number("SOUR:CURR:LIM?")
         if current > most:
             raise LimitError(
                 self.name, str(self.address),
@@ -115,7 +109,7 @@ class ThorlabsCld1015(Laser):
     async def power(self) -> float:
         if not await self.emission():
             return 0.0
-        current = await self._questions.number("SENS3:CURR:DATA?")
+        current = await self._scpi.number("SENS3:CURR:DATA?")
         return max(0.0, self.settings.slope_efficiency * (current - self.settings.threshold_current))
 
     async def set_emission(self, on: bool) -> None:
@@ -125,7 +119,7 @@ class ThorlabsCld1015(Laser):
         await self._switch("OUTP", on)
 
     async def emission(self) -> bool:
-        return await self._questions.flag("OUTP?")
+        return await self._flag("OUTP?")
 
     async def set_temperature(self, temperature_k: float) -> None:
         """Set the diode's temperature in kelvin. Does not switch the control. Raises LimitError."""
@@ -134,7 +128,7 @@ class ThorlabsCld1015(Laser):
 
     async def temperature(self) -> float:
         """The diode's temperature in kelvin as it is measured now."""
-        return ZERO_C + await self._questions.number("SENS2:TEMP:DATA?")
+        return ZERO_C + await self._scpi.number("SENS2:TEMP:DATA?")
 
     async def set_temperature_control(self, on: bool) -> None:
         """Switch the temperature control. Raises RefusedError, as for switching off under a diode that
@@ -143,18 +137,18 @@ class ThorlabsCld1015(Laser):
 
     async def temperature_control(self) -> bool:
         """Whether the temperature is controlled."""
-        return await self._questions.flag("OUTP2?")
+        return await self._flag("OUTP2?")
 
     async def is_settled(self) -> bool:
         """Whether current and temperature, where they are switched on, have arrived."""
         if await self.temperature_control():
-            goal = await self._questions.number("SOUR2:TEMP?")
-            if abs(await self._questions.number("SENS2:TEMP:DATA?") - goal) > TEMPERATURE_SETTLED_K:
+            goal = await self._scpi.number("SOUR2:TEMP?")
+            if abs(await self._scpi.number("SENS2:TEMP:DATA?") - goal) > TEMPERATURE_SETTLED_K:
                 return False
         if not await self.emission():
             return True
-        goal = await self._questions.number("SOUR:CURR?")
-        return abs(await self._questions.number("SENS3:CURR:DATA?") - goal) <= CURRENT_SETTLED_A
+        goal = await self._scpi.number("SOUR:CURR?")
+        return abs(await self._scpi.number("SENS3:CURR:DATA?") - goal) <= CURRENT_SETTLED_A
 
     async def make_safe(self) -> None:
         """Emission off; the temperature control is left as it is, it does no harm."""
@@ -175,21 +169,24 @@ class ThorlabsCld1015(Laser):
         """Set a number and see that it was taken, but for rounding. Raises RefusedError."""
         command = f"{header} {value:.10g}"
         await self._line.write(command)
-        taken = await self._questions.number(f"{header}?")
+        taken = await self._scpi.number(f"{header}?")
         if abs(taken - value) > tolerance:
             raise await self._refused(command, f"left it at {taken:g}")
 
     async def _switch(self, header: str, on: bool) -> None:
         command = f"{header} {int(on)}"
         await self._line.write(command)
-        if await self._questions.flag(f"{header}?") is not on:
+        if await self._flag(f"{header}?") is not on:
             raise await self._refused(command, "had no effect")
 
     async def _refused(self, command: str, outcome: str) -> RefusedError:
         """With the error queue, which reading empties, and the conditions that hold."""
-        reasons = await self._questions.entries("SYST:ERR?", "0,")
-        conditions = round(await self._questions.number("STAT:MEAS:COND?"))
+        reasons = await self._scpi.errors()
+        conditions = round(await self._scpi.number("STAT:MEAS:COND?"))
         reasons += [words for bit, words in CONDITIONS.items() if conditions >> bit & 1]
         return RefusedError(
             self.name, str(self.address), f"{command} {outcome}; it says {', '.join(reasons) or 'nothing'}"
         )
+
+    async def _flag(self, question: str) -> bool:
+        return await self._scpi.ask(question, "[01]") == "1"
