@@ -129,7 +129,8 @@ class Raw:
     reference: str = "NONE"
     send: bool = False
     errors: int = 0
-    """Clicks that an acquisition could not pass on, because nobody read its stream."""
+    """Clicks that an acquisition could not pass on: nobody read its stream, or they came faster than the box
+    can tell of them."""
     references_seen: int = 0
     """In the running sub-acquisition."""
 
@@ -212,6 +213,13 @@ class Box:
             else:
                 times[f"DELA{n}"] = NO_TIMES
         return times
+
+    def source(self, block: str) -> int | None:
+        """The number of the input whose clicks leave a block; None for no input."""
+        if block.startswith("DELA"):
+            block = self.delays[int(block.removeprefix("DELA"))].link
+        names = {"STAR": START} | {f"INPU{n}": n for n in range(1, INPUTS + 1)}
+        return names.get(block)
 
     def count(self, times: Mapping[str, Times], until_ps: int) -> None:
         """Let counters and histograms see the clicks of a slice."""

@@ -226,6 +226,21 @@ async def test_a_slow_reader_holds_the_world_back_and_loses_nothing(bench: Bench
     np.testing.assert_array_equal(tags[-size:], (slices - 1) * MS + np.arange(size, dtype="<u8"))
 
 
+async def test_clicks_that_came_too_fast_for_the_box_are_errors_of_the_channels_that_send_them(
+    bench: Bench,
+) -> None:
+    """Those that the world counts as lost while a recording plays, by the input behind the channel."""
+    bench.port.lost[1] = 7
+    await bench.ask("DELA1:LINK INPU2;VALU 5;:RAW1:SEND ON;:RAW2:SEND ON;:RAW2:STOP:LINK DELA1")
+    await bench.take({1: np.array([5])}, MS)
+    assert await bench.ask("RAW1:ERRORS?;:RAW2:ERRORS?;:RAW3:ERRORS?") == "0\n0\n0"
+    await bench.ask("REC:NUM INF;PLAY")
+    bench.port.lost |= {1: 1007, 2: 50, 3: 3}
+    await bench.take({1: np.array([MS + 5])}, 2 * MS)
+    await bench.take({1: np.array([2 * MS + 5])}, 3 * MS)
+    assert await bench.ask("RAW1:ERRORS?;:RAW2:ERRORS?;:RAW3:ERRORS?") == "1000\n50\n0"
+
+
 async def test_a_reader_that_vanishes_frees_the_world(bench: Bench) -> None:
     await bench.ask("RAW2:SEND ON")
     port = bench.streams[1]

@@ -31,11 +31,10 @@ def feed(
 ) -> list[Clicks]:
     """Clicks in slices between the borders."""
     listening = inputs or {n: TaggerInput() for n in tags}
+    cuts = {n: np.searchsorted(times, borders) for n, times in tags.items()}
     return [
-        it.take(
-            {n: times[(times >= low) & (times < high)].copy() for n, times in tags.items()}, high, listening
-        )
-        for low, high in pairwise(borders)
+        it.take({n: times[cuts[n][k] : cuts[n][k + 1]].copy() for n, times in tags.items()}, high, listening)
+        for k, high in enumerate(borders[1:])
     ]
 
 
