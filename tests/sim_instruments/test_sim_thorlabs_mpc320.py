@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_instruments.polarization.thorlabs_mpc320 import SimThorlabsMpc320
-from sim_instruments.ports import PaddlesPort
+from sim_instruments.ports import PlatesPort
 from tests.sim_instruments.apt_bench import INFO, AptBench, SerialClient
 
 STEPS_PER_DEGREE = 1370 / 170
@@ -21,7 +21,7 @@ STATUS_1 = "90 04 01 00 50 01"
 
 class Bench(AptBench[SimThorlabsMpc320]):
     def __init__(self) -> None:
-        self.port = PaddlesPort()
+        self.port = PlatesPort()
         super().__init__(
             SimThorlabsMpc320("paddles", np.random.default_rng(7), self.port, serial_number=38449564)
         )
@@ -39,8 +39,8 @@ async def bench() -> AsyncIterator[Bench]:
         yield bench
 
 
-def degrees(port: PaddlesPort) -> list[float]:
-    return [math.degrees(angle) for angle in port.angles_rad]
+def degrees(port: PlatesPort) -> list[float]:
+    return [math.degrees(angle) for _, angle in port.plates]
 
 
 async def test_hardware_info_is_the_example(bench: Bench) -> None:
@@ -113,7 +113,7 @@ async def test_move_absolute_takes_its_time_at_half_speed_and_ends_exactly(bench
     await bench.settle()
     bench.sim.advance(0.425)
     assert await bench.client.read(6) == bytes.fromhex("64 04 02 00 01 50")
-    assert bench.port.angles_rad[1] == math.radians(685 / STEPS_PER_DEGREE)
+    assert bench.port.plates[1][1] == math.radians(685 / STEPS_PER_DEGREE)
 
 
 async def test_slices_of_any_length_give_the_same_motion(bench: Bench) -> None:
@@ -268,7 +268,7 @@ async def test_silent_swallows_without_effect(bench: Bench) -> None:
 
 
 async def test_the_same_seed_gives_the_same_power_up_angles() -> None:
-    ports = [PaddlesPort(), PaddlesPort(), PaddlesPort()]
+    ports = [PlatesPort(), PlatesPort(), PlatesPort()]
     for port, seed in zip(ports, (1, 1, 2), strict=True):
         SimThorlabsMpc320("paddles", np.random.default_rng(seed), port)
     assert ports[0] == ports[1] != ports[2]
