@@ -41,7 +41,7 @@ DELAYS = st.builds(
     st.just(0) | st.integers(-60, 60),
     st.dictionaries(st.sampled_from(CHANNELS), st.integers(-40, 40)),
 )
-CUTS = st.lists(st.integers(-30, 150), max_size=12)
+CUTS = st.lists(st.integers(-30, 150), max_size=12) | st.just(list(range(-30, 150)))
 SHORT = st.integers(1, 25)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timetags.analyses import brute
-from tests.timetags.analyses.streams import CUTS, block_of, feed, repeatable, streams
+from tests.timetags.analyses.streams import CUTS, END_PS, FIRST_PS, block_of, feed, repeatable, streams
 from timetags.analyses.coincidences import Analyser
 from timetags.analyses.fourfold import HeraldedFourfolds
 from timetags.analyses.heralded import HERALDS, HeraldedFolds
@@ -61,6 +61,22 @@ def test_every_combination_is_counted_once_wherever_the_cuts_fall(
             ]
             expected = sum(brute.combinations_about(tags, delays, time, clicks) for time in times)
             assert counted.counts[(row, *place)] == expected
+
+
+@pytest.mark.parametrize("hub_delay", [-70, 0, 70])
+@pytest.mark.parametrize("delay", [-50, 0, 50])
+@pytest.mark.parametrize(("window", "centre"), [(1, 0), (2, 15), (11, -15), (60, 0)])
+def test_clicks_at_the_very_ends_of_a_window_are_seen_when_each_ps_is_a_block(
+    hub_delay, delay, window, centre
+):
+    # Clicks at 0 and 4, a herald at 2 if the window of 9 admits -4; clicks at every ps around it. Exactly
+    # `window` of them belong to it.
+    tags = [(0 - hub_delay, HUB[0]), (4 - hub_delay, HUB[3])]
+    tags += [(2 + centre + k - delay, 5) for k in range(-40, 41)]
+    delays = {**dict.fromkeys(HUB, hub_delay), 5: delay}
+    counted = HeraldedFolds(HUB, [Analyser((5,), window, centre)], delays, bsm_window_ps=9)
+    feed(counted, sorted(tags), range(FIRST_PS + 1, END_PS))
+    assert counted.counts.tolist() == [[window], [0]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timetags.analyses import brute
-from tests.timetags.analyses.streams import CUTS, block_of, feed, repeatable, streams
+from tests.timetags.analyses.streams import CUTS, END_PS, FIRST_PS, block_of, feed, repeatable, streams
 from timetags.analyses.coincidences import Analyser
 from timetags.analyses.hom import HomHistogram
 
@@ -52,6 +52,21 @@ def test_pairs_threefolds_and_fourfolds_wherever_the_cuts_fall(
                     ways = brute.combinations_about(tags, delays, middle, clicks)
                     expected[(place, *outcome, (difference - start) // width)] += ways
     np.testing.assert_array_equal(counted.counts, expected)
+
+
+@pytest.mark.parametrize("port_delay", [-70, 0, 70])
+@pytest.mark.parametrize("delay", [-50, 0, 50])
+@pytest.mark.parametrize(("window", "centre"), [(1, 0), (2, 15), (11, -15), (60, 0)])
+def test_clicks_at_the_very_ends_of_a_window_are_seen_when_each_ps_is_a_block(
+    port_delay, delay, window, centre
+):
+    # Clicks at 0 and 20, at the first difference of the range, and clicks at every ps around their middle.
+    tags = [(0 - port_delay, 0), (20 - port_delay, 3)]
+    tags += [(10 + centre + k - delay, 5) for k in range(-40, 41)]
+    delays = {0: port_delay, 3: port_delay, 5: delay}
+    counted = HomHistogram([(0, 3)], [Analyser((5,), window, centre)], delays, bin_ps=10, range_ps=(-20, 0))
+    feed(counted, sorted(tags), range(FIRST_PS + 1, END_PS))
+    assert counted.counts.tolist() == [[[window, 0]]]
 
 
 def test_the_sign_of_the_difference_is_first_less_second():
