@@ -59,7 +59,7 @@ class Channel:
     def __init__(
         self, detector: Detector, tagger: Tagger, clock: NodeClock, guard_ps: int, seed: int
     ) -> None:
-        self.detector, self.tagger, self.node_clock = detector, tagger, clock
+        self.detector, self.tagger, self.clock = detector, tagger, clock
         self.rng = generator(seed, detector.name)
         self._guard_ps = guard_ps
         self._scratch = Scratch()
@@ -136,14 +136,10 @@ class Channel:
 
     # -- what happens ---------------------------------------------------------------------------------
 
-    def clock(self, time_ps: int) -> int:
-        """The tagger's clock at a time of the world."""
-        return self.node_clock.to_ps(time_ps)
-
     def watermark(self, end_ps: int) -> int:
         """All tags before this time of the tagger's clock, and no others, are out when the slice that ends
         at `end_ps` has been exposed."""
-        return self.node_clock.to_ps(max(end_ps - self._guard_ps, 0), self.tagger.resolution_ps)
+        return self.clock.watermark(end_ps, self._guard_ps, self.tagger.resolution_ps)
 
     def read_out(self, control: NanowirePort | DiodePort, span_ps: int, exposed: bool) -> int:
         """What the detector's own counter counts with its own trigger level in a slice: the clicks that were
@@ -163,7 +159,7 @@ class Channel:
         in order, none twice. Photons are times of the slice in picoseconds, nearly sorted. The clock must
         have been advanced to the slice's end."""
         detector = self.detector
-        path = self.node_clock.path(start_ps, start_ps + span_ps)
+        path = self.clock.path(start_ps, start_ps + span_ps)
         horizon = crossing(path, self.watermark(start_ps + span_ps))
         if self.seen and self.gating is not None:
             passed = passed_on(detector, self.absorbed_hz)

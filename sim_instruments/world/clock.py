@@ -133,6 +133,11 @@ class NodeClock:
         gained = begin * GRAIN % 1.0 + (end - begin) * GRAIN * (world_ps % STEP_PS / STEP_PS)
         return (world_ps + begin // UNITS + floor(gained)) // resolution_ps * resolution_ps
 
+    def watermark(self, end_ps: int, guard_ps: int, resolution_ps: int) -> int:
+        """All tags before this reading, and no others, are out after a slice that ends at `end_ps`, if clicks
+        come at most `guard_ps` out of order."""
+        return self.to_ps(max(end_ps - guard_ps, 0), resolution_ps)
+
     def path(self, start_ps: int, end_ps: int) -> Path:
         """The path from a step before a slice until its end. ValueError for times that are forgotten."""
         if self._path is None or self._path[0] != (start_ps, end_ps):

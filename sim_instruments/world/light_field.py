@@ -233,7 +233,7 @@ class LightField:
             for detector, channel in self._channels.items()
             if channel.tagger.name == name
         }
-        until_ps = self._clock_of(name).to_ps(max(end_ps - self._guard_ps, 0), line.tagger.resolution_ps)
+        until_ps = self._clock_of(name).watermark(end_ps, self._guard_ps, line.tagger.resolution_ps)
         return self._pool.submit(line.take, mine, until_ps, self.ports.taggers[name].inputs)
 
     # -- act three: what can the instruments see? ----------------------------------------------

@@ -23,9 +23,9 @@ from timetags.jit import kernel
 Times = NDArray[np.int64]
 NOTHING: Times = np.empty(0, dtype=np.int64)
 SECOND_PS = 10**12
-FRAME_PS = 1_000_000_000
-"""How often the link takes tags away, unless the buffer is too small for that: a millisecond. [assumed: USB
-and network carry tags in packets, not one by one]"""
+FRAME_PS = 10_000_000_000
+"""How often the link takes tags away: every 10 ms, or as often as it needs to never take more than a
+sixteenth of what the buffer holds. [assumed: USB and network carry tags in packets, not one by one]"""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ class Buffer:
 
     def __init__(self, max_rate_hz: float, room: int) -> None:
         self._room = room
-        # Frames are short enough for the link to carry what it can even if the buffer is small.
-        self._frame_ps = (
-            min(FRAME_PS, ceil(room / 4 / max_rate_hz * SECOND_PS)) if max_rate_hz < inf else FRAME_PS
-        )
+        self._frame_ps = FRAME_PS
+        if max_rate_hz < inf:
+            self._frame_ps = max(1, min(FRAME_PS, int(room / 16 / max_rate_hz * SECOND_PS)))
         self._per_frame = max_rate_hz * self._frame_ps / SECOND_PS
         self.forget()
 

@@ -3,6 +3,7 @@
 Every test is seeded; a bound of 5 standard errors alone has a false-alarm rate of 6e-7.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from math import sqrt
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim_instruments.ports import TaggerInput, Tags
+from sim_instruments.ports import Ports, TaggerInput, TaggerPort, Tags
 from sim_instruments.world.channel import TRIGGER_NOISE_HZ
-from sim_instruments.world.layout import Clock, Tagger
+from sim_instruments.world.layout import Clock, Detector, Layout, Tagger
+from sim_instruments.world.light_field import LightField
 from sim_instruments.world.tagging import Clicks, TaggerLine
-from tests.sim_instruments.detection_bench import SECOND_PS, Times
+from tests.sim_instruments.detection_bench import SECOND_PS, Times, detector
 
 
 def line(**properties: Any) -> TaggerLine:
@@ -176,17 +178,17 @@ def rates(slices: list[Clicks]) -> tuple[int, int]:
 @pytest.mark.parametrize("step_ps", [SECOND_PS // 2, SECOND_PS // 4, 7_000_000_007])
 def test_a_link_slower_than_the_tags_lets_its_rate_through_once_the_buffer_is_full(step_ps: int) -> None:
     """3e5 /s of 5e5, in a buffer for 5e4: full after 0.25 s, then 2 of 5 are lost. In = out + lost; what was
-    admitted until the end is buffer + rate x time, but for a frame of a millisecond (300)."""
+    admitted until the end is buffer + rate x time, but for what a frame of 10 ms carries."""
     tags = {1: poissonian(3e5, SECOND_PS, 10), 2: poissonian(2e5, SECOND_PS, 11)}
     arrived = sum(map(len, tags.values()))
     borders = [*range(0, SECOND_PS, step_ps), SECOND_PS]
     out = feed(line(max_rate_hz=3e5, buffer_tags=50_000), tags, borders)
     passed, lost = rates(out)
     assert passed + lost == arrived
-    assert passed == pytest.approx(50_000 + 3e5, abs=300)
+    assert passed == pytest.approx(50_000 + 3e5, abs=3_000)
     first = next(c for c in out if c.lost).overflows[0]
     rise = 5 * sqrt(0.25 * 5e5) / 2e5  # how far from the expected moment a Poisson stream fills it
-    assert first.begin_ps * 1e-12 == pytest.approx(0.25, abs=rise + 1e-3)
+    assert first.begin_ps * 1e-12 == pytest.approx(0.25, abs=rise + 1e-2)
     by_input = {n: sum(o.missed.get(n, 0) for c in out for o in c.overflows) for n in tags}
     for n in tags:
         assert len(together(out, n)) + by_input[n] == len(tags[n])
@@ -206,7 +208,7 @@ def test_losses_do_not_depend_on_the_slices() -> None:
 
 def test_a_burst_fits_into_the_buffer_and_drains() -> None:
     """20,000 tags in 10 ms, twenty times what the link carries, a second apart: no loss with room for them;
-    with room for 10,000, each burst loses 9,000 (1,000 having gone meanwhile)."""
+    with room for 10,000, each burst loses 9,000 (1,000 having gone meanwhile), but for a frame: 625 tags."""
     burst = np.arange(20_000) * 500_000
     tags = {1: np.concatenate([burst + k * SECOND_PS for k in range(3)])}
     borders = every(SECOND_PS // 4, 3 * SECOND_PS)
@@ -214,14 +216,14 @@ def test_a_burst_fits_into_the_buffer_and_drains() -> None:
     out = feed(line(max_rate_hz=1e5, buffer_tags=10_000), tags, borders)
     passed, lost = rates(out)
     assert passed + lost == 60_000
-    assert lost == pytest.approx(27_000, abs=3 * 100)
+    assert lost == pytest.approx(27_000, abs=3 * 625)
     records = [o for c in out for o in c.overflows]
     assert len(records) == 3
     for k, record in enumerate(records):
-        assert 5e9 < record.begin_ps - k * SECOND_PS < 5.5e9
-        assert 1e10 <= record.end_ps - k * SECOND_PS <= 1.1e10
+        assert 5e9 <= record.begin_ps - k * SECOND_PS < 5.5e9
+        assert 1e10 <= record.end_ps - k * SECOND_PS <= 1.63e10
         kept = together(out)
-        assert np.count_nonzero((kept >= record.begin_ps) & (kept < record.end_ps)) < 1_000
+        assert np.count_nonzero((kept >= record.begin_ps) & (kept < record.end_ps)) <= 1_250
 
 
 @pytest.mark.parametrize("room", [50, 1_000])
@@ -239,3 +241,57 @@ def test_looking_again_begins_with_an_empty_tagger() -> None:
     out = it.take({1: 10**12 + np.arange(100)}, 10**12 + 10**10, inputs)
     assert out.lost == 0
     assert np.array_equal(out.tags[1], 10**12 + 10**9 + np.arange(100))
+
+
+# -- on a bench ----------------------------------------------------------------------------------
+
+
+def bench(*detectors: Detector) -> LightField:
+    """A tagger that carries 1e5 tags a second, and another at its clock, which wanders by 1 us per root
+    second."""
+    clock = Clock("clock", 1e-11, phase_walk=1e-6)
+    taggers = (Tagger("slow", clock, max_rate_hz=1e5, buffer_tags=20_000), Tagger("other", clock))
+    ports = Ports(
+        taggers={
+            "slow": TaggerPort({n: TaggerInput() for n in (1, 2)}, recording=True),
+            "other": TaggerPort({1: TaggerInput(test_signal_hz=1e3)}),
+        }
+    )
+    return LightField(Layout((), detectors, taggers), ports, seed=1)
+
+
+def test_the_port_of_a_tagger_tells_what_was_lost() -> None:
+    """2 Mcps: 1e5 and what the buffer holds come through; 5 standard errors of the sum."""
+    light = bench(
+        *(replace(detector(dark_counts_hz=1e6), name=f"d{n}", tagger="slow", input=n) for n in (1, 2))
+    )
+    passed = lost = 0
+    for _ in range(10):
+        light.tune()
+        clicks = light.expose(10**11)
+        light.settle(10**11, clicks)
+        passed += sum(map(len, clicks["slow"].tags.values()))
+        lost += clicks["slow"].lost
+    light.close()
+    assert sum(light.ports.taggers["slow"].lost.values()) == lost
+    assert passed == pytest.approx(120_000, abs=1_000)
+    assert abs(passed + lost - 2e6) < 5 * sqrt(2e6)
+    assert light.ports.taggers["other"].lost == {}
+
+
+def test_taggers_at_one_clock_are_set_adrift_together() -> None:
+    """By a relative 1e-6 times a normal number, from when one of them has lost its reference."""
+    shown = []
+    for locked in (True, False):
+        light = bench()
+        light.ports.taggers["other"].clock_locked = locked
+        for _ in range(10):
+            light.tune()
+            clicks = light.expose(10**11)
+            light.settle(10**11, clicks)
+            assert clicks["slow"].until_ps == clicks["other"].until_ps
+        light.close()
+        slow, other = (port.clock_ps for port in light.ports.taggers.values())
+        assert slow == other != light.now_ps
+        shown.append(slow)
+    assert 1e4 < abs(shown[1] - shown[0]) < 6e6
