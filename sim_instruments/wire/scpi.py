@@ -147,7 +147,8 @@ IDENTITY, CLEAR, NEXT_ERROR = header("*IDN"), header("*CLS"), header("SYSTem:ERR
 
 class Scpi(Generic[D]):
     """One connection to the instrument `device`. `lines` cuts what arrives into messages, `ending` ends an
-    answer. The error queue may be shared by all connections."""
+    answer, `after` is called when a message has been dealt with. The error queue may be shared by all
+    connections. A character of an answer is a byte (a block of binary data is its Latin-1 text)."""
 
     def __init__(
         self,
@@ -159,18 +160,20 @@ class Scpi(Generic[D]):
         *,
         lines: Lines | None = None,
         ending: bytes = b"\n",
+        after: Callable[[D], object] = lambda _: None,
     ) -> None:
         self.line, self.tree, self.device, self.errors, self.faults = line, tree, device, errors, faults
-        self.lines, self.ending = lines or Lines(), ending
+        self.lines, self.ending, self.after = lines or Lines(), ending, after
         self.path = ""
 
     def received(self, data: bytes) -> None:
         for message in self.lines.feed(data):
             self.path = ""
             answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
+            self.after(self.device)
             answer = ";".join(a for a in answers if a is not None)
             if answer:
-                self.line.send(answer.encode() + self.ending)
+                self.line.send(answer.encode("latin-1", "replace") + self.ending)
 
     def execute(self, unit: str) -> str | None:
         """One command or query; what is wrong with it goes to the error queue."""
