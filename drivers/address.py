@@ -1,4 +1,5 @@
-"""Addresses of instruments: `tcp://HOST:PORT`, `zmq://HOST:PORT`, `serial:PATH`, `visa:RESOURCE`.
+"""Addresses of instruments: `tcp://HOST:PORT`, `udp://HOST:PORT`, `zmq://HOST:PORT`, `serial:PATH`,
+`visa:RESOURCE`.
 
 Options of a model follow as a query: `tcp://10.0.0.7:1998?monitor=1999`.
 """
@@ -6,13 +7,13 @@ Options of a model follow as a query: `tcp://10.0.0.7:1998?monitor=1999`.
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-SCHEMES = ("tcp", "zmq", "serial", "visa")
+SCHEMES = ("tcp", "udp", "zmq", "serial", "visa")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an instrument is. `host` and `port` are set for `tcp` and `zmq`, `path` for `serial`
-    (a device path) and `visa` (a VISA resource name)."""
+    """Where an instrument is. `host` and `port` are set for `tcp`, `udp` and `zmq`, `path` for
+    `serial` (a device path) and `visa` (a VISA resource name)."""
 
     scheme: str
     host: str = ""
@@ -26,7 +27,7 @@ class Address:
         scheme, colon, rest = text.partition(":")
         if not colon or scheme not in SCHEMES:
             raise ValueError(
-                f"{text!r} is not an address: write tcp://HOST:PORT, zmq://HOST:PORT, "
+                f"{text!r} is not an address: write tcp://HOST:PORT, udp://HOST:PORT, zmq://HOST:PORT, "
                 "serial:/dev/PATH or visa:RESOURCE"
             )
         rest, _, query = rest.partition("?")
