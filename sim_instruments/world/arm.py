@@ -1,8 +1,8 @@
 """An arm: a pair source of which one photon goes to a Bell-state measurement, its partner to a receiver.
 
 Drawn with their times are the photons that arrive at the measurement, and partners that click whose photon
-arrives or which belong to a bunched cluster; all other clicks of partners are plain noise. Source: physics.md
-1, "Per-slice tables" and "Thermal extras".
+arrives or which belong to a bunched cluster; all other clicks of partners are
+correlated with nothing. Source: physics.md 1, "Per-slice tables" and "Thermal extras".
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.world.births import Clusters, Integers, Singles, birth_times, separations
+from sim_instruments.world.births import Clusters, Integers, Singles, birth_times
 from sim_instruments.world.polarization import Matrix
 from sim_instruments.world.scratch import Scratch
 from sim_instruments.world.wave_packets import (
@@ -99,8 +99,8 @@ class Arm:
 
     def __init__(self, packet: WavePacket, rng: np.random.Generator) -> None:
         self.packet = packet
-        self._rng = rng
-        self._scratch = Scratch()
+        self.rng = rng
+        self.scratch = Scratch()
 
     def emit(
         self,
@@ -113,7 +113,7 @@ class Arm:
     ) -> Born:
         """Draw what is born in a slice. Photons are put into `room`, `delay_ps` later than they are born and
         with their partner's outcome counted from `first_row`; the partner's clicks are `delays_ps` later."""
-        rng, packet, scratch = self._rng, self.packet, self._scratch
+        rng, packet, scratch = self.rng, self.packet, self.scratch
         births = birth_times(packet, statistics.arriving, window, rng, scratch, "births")
         n = len(births)
         if packet.kind == GAUSSIAN:
@@ -140,21 +140,12 @@ class Arm:
         clicks = [times[:k] for times, k in zip(partners[:lost], count[:lost], strict=True)]
         return Born(t, x, row, clicks, extra.orphans)
 
-    def alone(self, rate: float, window: Window, packet: WavePacket) -> tuple[Floats, Singles]:
-        """Sorted times, and separations from their lost partners, of photons that come at `rate` per ps in
-        such wave packets, independent of all others."""
-        t = birth_times(packet, rate, window, self._rng, self._scratch, "alone").copy()
-        x = separations(packet, self._rng, len(t))
-        if packet.width:
-            t += packet.width * self._rng.standard_normal(len(t)) - x / 2
-        return t, x
-
     def _room(self, n: int) -> tuple[Floats, Singles, Integers]:
-        scratch = self._scratch
+        scratch = self.scratch
         return scratch("t", n), scratch("x", n, np.float32), scratch("row", n, np.int32)
 
     def _bunched(self, clusters: Clusters, window: Window, lost: int) -> "_Extra":
-        t, x, fate = clusters.draw(self.packet, window, self._rng, self._scratch)
+        t, x, fate = clusters.draw(self.packet, window, self.rng, self.scratch)
         outcome = np.stack([fate // (4 * (lost + 1)), fate // 4 % (lost + 1)], axis=1)
         arrives = np.stack([fate // 2 % 2, fate % 2], axis=1) == 1
         # Both pairs are in one mode: a photon that arrives alone, its own partner lost, carries the

@@ -68,6 +68,18 @@ def separations(packet: WavePacket, rng: np.random.Generator, n: int) -> Singles
     return np.where(after, packet.after * decays, -packet.before * decays).astype(np.float32)
 
 
+def lone_photons(
+    packet: WavePacket, rate: float, window: Window, rng: np.random.Generator, scratch: Scratch
+) -> tuple[Floats, Singles]:
+    """Photons whose partners are lost, independent of all others, `rate` per ps: their times, nearly sorted,
+    and how much later their partners would have come."""
+    t = birth_times(packet, rate, window, rng, scratch, "lone").copy()
+    x = separations(packet, rng, len(t))
+    if packet.width:
+        t += packet.width * rng.standard_normal(len(t)) - x / 2
+    return t, x
+
+
 @kernel
 def propose_clusters(
     times: Floats,

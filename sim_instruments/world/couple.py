@@ -1,7 +1,7 @@
 """A couple: a pair source of which both photons go to receivers, as in a Bell test.
 
 Only pairs of which both photons click, and bunched clusters with two clicks or more, are drawn with their
-times; all other clicks are plain noise. Source: physics.md 1, "Other experiments".
+times; nothing is correlated with all other clicks. Source: physics.md 1, "Other experiments".
 """
 
 from collections.abc import Sequence
@@ -86,8 +86,8 @@ class Couple:
 
     def __init__(self, packet: WavePacket, rng: np.random.Generator) -> None:
         self.packet = packet
-        self._rng = rng
-        self._scratch = Scratch()
+        self.rng = rng
+        self.scratch = Scratch()
 
     def emit(
         self,
@@ -97,7 +97,7 @@ class Couple:
     ) -> tuple[list[Floats], list[Floats]]:
         """Times of a slice's clicks by the outcomes of the signal and of the idler, each with its delay; the
         idler is born at its time, the signal x later. Nearly sorted; valid until the next slice."""
-        rng, packet, scratch = self._rng, self.packet, self._scratch
+        rng, packet, scratch = self.rng, self.packet, self.scratch
         births = birth_times(packet, statistics.pairs, window, rng, scratch, "births")
         n = len(births)
         if packet.kind == GAUSSIAN:

@@ -118,7 +118,7 @@ class EmitterLight:
 
     def emit(self, window: Window) -> Photons:
         """Draw a slice: each photon takes one of the outcomes by itself."""
-        arrive = float(self._shares[-1]) if len(self._shares) else 0.0
+        arrive = min(float(self._shares[-1]), 1.0) if len(self._shares) else 0.0
         if arrive <= 0.0 or self._strength <= 0.0:
             self._next = None
             return []

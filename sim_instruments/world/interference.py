@@ -189,12 +189,11 @@ def _route_two(
             continue
         mine, others = (p, q) if k == 0 else (q, p)
         other = g2 if k == 0 else g1
-        x_me = exchange if k == 0 else exchange.conjugate()
         s = tables.partner
         for v in range(2):
             for w in range(2):
-                cross = x_me * s[mine, others, v, w] * other[others, mine]
-                back = (x_me * s[mine, others, w, v] * other[others, mine]).conjugate()
+                cross = exchange * s[mine, others, v, w] * other[others, mine]
+                back = (exchange * s[mine, others, w, v] * other[others, mine]).conjugate()
                 states[n_joint, v, w] = (
                     s[mine, mine, v, w] * other[others, others]
                     + ratio * ratio * s[others, others, v, w] * other[mine, mine]

@@ -1,17 +1,17 @@
 """The routes of a pair source: what follows from where its two photons go.
 
 A route knows what the present settings make of the source's pairs, and draws a slice of its photons (`emit`).
-What surely cannot interfere or correlate it leaves to the channels as a rate of noise. Rates of pairs are in
-1/ps; a photon is *later* than another by the time from that one's click to its own.
+What surely cannot interfere or correlate it leaves to the channels as a rate of noise, unless it is pulsed.
+Rates of pairs are in 1/ps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim_instruments.world.arm import Arm, Statistics
-from sim_instruments.world.births import birth_times, separations
+from sim_instruments.world.births import birth_times, lone_photons, separations
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.couple import Coincidences, Couple
 from sim_instruments.world.destinations import Entrance, Receiver
@@ -37,6 +37,33 @@ class Side:
 Channels = Mapping[str, Channel]
 
 
+class Loners:
+    """Clicks of photons whose partners are lost: of steady light they are plain noise for their detectors, of
+    pulsed light they are drawn in their pulses."""
+
+    def __init__(
+        self, packet: WavePacket, clicks: Iterable[tuple[str, float, float]], channels: Channels
+    ) -> None:
+        """`packet` that of the photons, `clicks` detectors, delays in ps, and rates."""
+        self._packet = packet
+        self._clicks = [click for click in clicks if click[2] > 0.0] if packet.pulsed else []
+        if not packet.pulsed:
+            for detector, _, rate in clicks:
+                channels[detector].shine(rate / PS, 0.0)
+
+    @classmethod
+    def at(cls, receiver: Receiver, packet: WavePacket, rates: Floats, channels: Channels) -> "Loners":
+        """Those at the outcomes of a receiver."""
+        clicks = zip(receiver.outcomes, rates.tolist(), strict=True)
+        return cls(packet, [(o.detector, o.delay_ps, rate) for o, rate in clicks], channels)
+
+    def emit(self, window: Window, rng: np.random.Generator, scratch: Scratch) -> Photons:
+        return [
+            (detector, lone_photons(self._packet, rate, window, rng, scratch)[0] + delay_ps)
+            for detector, delay_ps, rate in self._clicks
+        ]
+
+
 class ToReceivers:
     """Both photons go to receivers."""
 
@@ -46,17 +73,23 @@ class ToReceivers:
         """`rho` of signal x idler, the ends of both."""
         self._couple, self._ends = couple, ends
         self._coincidences = Coincidences.of(rate, couple.packet, rho, ends[0].povms, ends[1].povms)
-        for end, lone in zip(ends, self._coincidences.lone, strict=True):
-            _shine(end, lone, channels)
         packet = couple.packet
+        self._loners = [
+            Loners.at(end, packets, lone, channels)
+            for end, packets, lone in zip(
+                ends, (packet.mirrored, packet), self._coincidences.lone, strict=True
+            )
+        ]
         soonest = min((d for end in ends for d in end.delays_ps), default=0.0)
         self.lag_ps = packet.before_birth_ps + packet.early_ps - soonest
 
     def emit(self, window: Window) -> Photons:
-        """All photons of which the partner clicks too."""
+        """All photons of which the partner clicks too; of pulsed light, all photons."""
+        rng, scratch = self._couple.rng, self._couple.scratch
+        lone = [photon for loners in self._loners for photon in loners.emit(window, rng, scratch)]
         delays = self._ends[0].delays_ps, self._ends[1].delays_ps
         sides = self._couple.emit(self._coincidences, window, delays)
-        return [
+        return lone + [
             (outcome.detector, times)
             for end, side in zip(self._ends, sides, strict=True)
             for outcome, times in zip(end.outcomes, side, strict=True)
@@ -78,7 +111,7 @@ class ToHub:
         """`side` is that of the photon that goes to the measurement."""
         self._arm, (self._receiver, entrance) = arm, ends
         self._statistics = Statistics.of(rate, arm.packet, side.rho, self._receiver.povms, entrance.ports)
-        _shine(self._receiver, self._statistics.lone, channels)
+        self._loners = Loners.at(self._receiver, arm.packet.mirrored, self._statistics.lone, channels)
         sent = Sent(
             entrance.side, self._statistics.conditional, entrance.delay_ps, arm.packet, side.carrier_hz
         )
@@ -92,7 +125,8 @@ class ToHub:
         born = self._arm.emit(
             self._statistics, window, entry.room, entry.first_row, entry.sent.delay_ps, receiver.delays_ps
         )
-        return [(o.detector, times) for o, times in zip(receiver.outcomes, born.partners, strict=True)]
+        lone = self._loners.emit(window, self._arm.rng, self._arm.scratch)
+        return lone + [(o.detector, times) for o, times in zip(receiver.outcomes, born.partners, strict=True)]
 
 
 class ThroughHubs:
@@ -133,7 +167,7 @@ class ThroughHubs:
         delay = there.sent.delay_ps
         born = arm.emit(self._statistics, window, here.room, here.first_row, here.sent.delay_ps)
         clustered, behind = born.orphans
-        t, x = arm.alone(float(self._statistics.lone[0]), window, there.sent.packet)
+        t, x = lone_photons(there.sent.packet, float(self._statistics.lone[0]), window, arm.rng, arm.scratch)
         there.orphans = (
             np.concatenate([t, clustered]) + delay,
             np.concatenate([x, -behind]).astype(np.float32),
@@ -160,18 +194,18 @@ class Twins:
         hub = ends[0].hub
         self._overlap = hub.measurement.mode_overlap if ends[0].side != ends[1].side else 0.0
         self._phase_rate = 2 * np.pi * PS * (sides[1].carrier_hz - sides[0].carrier_hz)
-        # A click whose partner is lost is noise.
+        self._loners = []
         for k, end in enumerate(ends):
             state = np.einsum("vawa->vw" if k == 0 else "avaw->vw", sides[1].rho.reshape(2, 2, 2, 2))
             arrive = np.einsum("pi,ij,pj->p", end.ports, state, end.ports.conj()).real
             lone = rate * np.maximum(arrive - joint.sum(axis=1 - k), 0.0)
-            for name, clicks in hub.port_clicks(lone):
-                channels[name].shine(clicks / PS, 0.0)
+            clicks = [(name, end.delay_ps, click) for name, click in hub.port_clicks(lone)]
+            self._loners.append(Loners(packet if k else packet.mirrored, clicks, channels))
         soonest = min(end.delay_ps for end in ends)
         self.lag_ps = packet.before_birth_ps + packet.early_ps - soonest
 
     def emit(self, window: Window) -> Photons:
-        """All photons of which the partner arrives too."""
+        """All photons of which the partner arrives too; of pulsed light, all photons."""
         rng, packet, scratch = self._rng, self._packet, self._scratch[0]
         t = birth_times(packet, self._rate, window, rng, scratch, "births")
         x = separations(packet, rng, len(t))
@@ -182,15 +216,10 @@ class Twins:
         timeless = WavePacket(packet.kind, packet.after, packet.before).row()
         twin_ports(delays[0] - delays[1], timeless, self._both, self._overlap, self._phase_rate, x, rng, port)
         hub = self._ends[0].hub
-        photons: Photons = []
+        photons = [photon for loners in self._loners for photon in loners.emit(window, rng, scratch)]
         for k, times in enumerate((t + x + delays[0], t + delays[1])):
             photons += hub.detected(times, np.ascontiguousarray(port[:, k]), rng, self._scratch[1 + k])
         return photons
 
 
 Route = ToReceivers | ToHub | ThroughHubs | Twins
-
-
-def _shine(receiver: Receiver, lone: Floats, channels: Channels) -> None:
-    for outcome, rate in zip(receiver.outcomes, lone, strict=True):
-        channels[outcome.detector].shine(float(rate) / PS, 0.0)

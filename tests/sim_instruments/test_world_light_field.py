@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sim_instruments.ports import Ports
-from sim_instruments.world.layout import Biphoton
+from sim_instruments.world.layout import Biphoton, PairSource
 from sim_instruments.world.light_field import LightField
 from tests.sim_instruments.two_arms import (
     ARMS,
@@ -429,6 +429,8 @@ def test_dark_bench() -> None:
 
 def test_a_path_that_ends_nowhere_is_refused() -> None:
     plan = layout(LOCAL)
-    astray = replace(plan.lights[0], idler_path=("alice_fibre", "nowhere"))
+    alice = plan.lights[0]
+    assert isinstance(alice, PairSource)
+    astray = replace(alice, idler_path=("alice_fibre", "nowhere"))
     with pytest.raises(ValueError, match="alice, idler path: there is nothing called 'nowhere'"):
         LightField(replace(plan, lights=(astray, plan.lights[1])), ports(), 1)
