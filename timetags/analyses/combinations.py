@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from timetags.analyses.heralds import seek
+from timetags.analyses.heralds import ceil_half, seek
 from timetags.block import Channels, Times, check_channels
 from timetags.jit import kernel
 from timetags.lookaround import Stretch
@@ -116,9 +116,8 @@ def _count(
     for i in range(len(twice)):
         found = False
         for window in range(windows):
-            # ceil(x / 2) is the first integer t with 2 t >= x.
-            begin = -((-(twice[i] + lows[window])) // 2)
-            end = -((-(twice[i] + highs[window])) // 2)
+            begin = ceil_half(twice[i] + lows[window])
+            end = ceil_half(twice[i] + highs[window])
             k = seek(times, begin, cursors[window])
             cursors[window] = k
             while k < len(times) and times[k] < end:

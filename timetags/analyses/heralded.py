@@ -1,7 +1,6 @@
 """Heralded n-folds: heralds at a hub with clicks at any number of analysers, by pattern and outcome.
 
-Heralds are those of `analyses.heralds`: pairs of clicks at the hub of a Bell-state measurement. For two
-spokes with two outcomes each, the counts of the four patterns are those of `analyses.fourfold`.
+Heralds are those of `analyses.heralds`: pairs of clicks at the hub of a Bell-state measurement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,28 +62,42 @@ class HeraldedFolds:
         windows = {}
         for analyser, shift in zip(analysers, shifts, strict=True):
             windows.update(analyser.windows(delays_ps, shift))
-        outcomes = list(product(*(analyser.outcomes for analyser in analysers)))
-        self._combinations = Combinations(windows, [outcomes])
-        self._twice_gate = tuple(2 * border for border in (ALWAYS_PS if gate_ps is None else gate_ps))
+        # The heralds themselves are counted as what asks for no click.
+        patterns = [(), *product(*(analyser.outcomes for analyser in analysers))]
+        self._combinations = Combinations(windows, [patterns] * len(PATTERNS))
+        self._gate = gate_ps
         # The herald's time is not before its first click, delayed, and not after its second.
         latest = self._rule.reach_ps + self._rule.greatest_delay_ps + self._combinations.latest_ps
         self._stream = Lookaround(
             back_ps=-(self._rule.least_delay_ps + self._combinations.earliest_ps),
             ahead_ps=max(self._rule.reach_ps, latest),
         )
-        self._heralds = np.zeros(len(PATTERNS), np.int64)
-        shape = (len(PATTERNS), *(len(analyser.outcomes) for analyser in analysers))
-        self._counts = np.zeros(shape, np.int64)
+        self._counts = np.zeros(len(PATTERNS) * len(patterns), np.int64)
+        table = self._counts.reshape(len(PATTERNS), -1)
+        self.pattern_heralds = table[:, 0]
+        self.pattern_counts = table[:, 1:].reshape(-1, *(len(analyser.outcomes) for analyser in analysers))
 
     @property
     def heralds(self) -> Array:
-        """Heralds so far, by place in `heralded_by`."""
-        return np.array([self._heralds[list(places)].sum() for places in self._kept], np.int64)
+        """Heralds so far, by place in `heralded_by`. `pattern_heralds` has them by single pattern, in the
+        order of `analyses.heralds.PATTERNS`, as an array that grows on."""
+        return np.stack([self.pattern_heralds[list(places)].sum() for places in self._kept])
 
     @property
     def counts(self) -> Array:
-        """N-folds so far, by place in `heralded_by` and outcome of each analyser."""
-        return np.stack([self._counts[list(places)].sum(axis=0) for places in self._kept])
+        """N-folds so far, by place in `heralded_by` and outcome of each analyser. `pattern_counts` has them
+        by single pattern."""
+        return np.stack([self.pattern_counts[list(places)].sum(axis=0) for places in self._kept])
+
+    @property
+    def counted_until_ps(self) -> int:
+        """Every herald before this time has been counted, up to `gate_ps`; no more tags are needed."""
+        return self._stream.due_until_ps + self._rule.least_delay_ps
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole gate has been counted."""
+        return self.counted_until_ps >= (ALWAYS_PS if self._gate is None else self._gate)[1]
 
     def add(self, block: TagBlock) -> None:
         """Count on with the next block of the merged stream (undelayed). Heralds near its end wait for the
@@ -99,13 +112,11 @@ class HeraldedFolds:
 
     def _count(self, stretch: Stretch) -> None:
         patterns, sums = self._rule.find(*stretch)
-        start, end = self._twice_gate
-        inside = (start <= sums) & (sums < end)
-        patterns, sums = patterns[inside], sums[inside]
-        self._heralds += np.bincount(patterns, minlength=len(PATTERNS))
-        flat = self._counts.reshape(-1)
-        rows = patterns * (len(flat) // len(PATTERNS))
-        self._combinations.count(stretch, Instants(sums, np.zeros_like(rows), rows), flat)
+        if self._gate is not None:
+            start, end = self._gate
+            inside = (2 * start <= sums) & (sums < 2 * end)
+            patterns, sums = patterns[inside], sums[inside]
+        self._combinations.count(stretch, Instants(sums, patterns, np.zeros_like(sums)), self._counts)
 
 
 def herald_places(names: Sequence[str]) -> list[tuple[int, ...]]:

@@ -2,15 +2,13 @@
 
 from itertools import product
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timetags.analyses import brute
-from tests.timetags.analyses.streams import CUTS, END_PS, FIRST_PS, block_of, feed, repeatable, streams
+from tests.timetags.analyses.streams import CUTS, END_PS, FIRST_PS, feed, repeatable, streams
 from timetags.analyses.coincidences import Analyser
-from timetags.analyses.fourfold import HeraldedFourfolds
 from timetags.analyses.heralded import HERALDS, HeraldedFolds
 
 HUB = (3, 7, 1, 0)  # cH, cV, dH, dV
@@ -87,34 +85,6 @@ def test_a_gate_is_half_open_about_the_heralds_time(gate, heralds):
     counted = HeraldedFolds(HUB, [], {}, bsm_window_ps=5, gate_ps=gate)
     feed(counted, [(50, HUB[0]), (51, HUB[3]), (52, HUB[3])], [])
     assert counted.heralds.tolist() == [heralds, 0]
-
-
-def test_two_spokes_with_two_outcomes_are_the_fourfolds_of_a_swapping_run():
-    random = np.random.default_rng(6)
-    tags = sorted(
-        zip(
-            random.integers(0, 100_000, 20_000).tolist(),
-            random.choice(CHANNELS, 20_000).tolist(),
-            strict=True,
-        )
-    )
-    delays = {3: 40, 10: -500, 5: 77}
-    general = HeraldedFolds(
-        HUB,
-        [Analyser((10, 4), 61, 15), Analyser((5, 200), 61, 15)],
-        delays,
-        bsm_window_ps=31,
-        heralded_by=["cH&dV", "cV&dH", "cH&cV", "dH&dV"],
-    )
-    special = HeraldedFourfolds(
-        HUB, ((10, 4), (5, 200)), delays, bsm_window_ps=31, spoke_window_ps=61, spoke_centre_ps=15
-    )
-    for analysis in (general, special):
-        analysis.add(block_of(tags, 0, 100_000))
-        analysis.finish()
-    np.testing.assert_array_equal(general.counts, special.pattern_counts)
-    np.testing.assert_array_equal(general.heralds, special.pattern_heralds)
-    assert general.counts.min() > 100
 
 
 def test_what_makes_no_sense_is_refused():
