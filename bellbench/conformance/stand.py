@@ -1,5 +1,6 @@
 """A stand: one driver and its simulator on a bench of their own, with a short deadline."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,17 @@ class Stand:
         while not await self.driver.is_settled():
             assert self.bench.now < end, f"not settled after {SETTLING_S:g} simulated seconds"
             await self.bench.advance(0.25)
+
+    async def read(self, control: Control) -> float | bool:
+        """Read a control while simulated time goes on: some readings wait for the instrument's next one."""
+        reading = asyncio.ensure_future(control.read())
+        try:
+            while not reading.done():
+                await self.bench.advance(0.02)
+                await asyncio.wait([reading], timeout=0.001)
+            return await reading
+        finally:
+            reading.cancel()
 
     async def prepare(self) -> None:
         """Open the driver and home what can be homed, so that every control may be set."""

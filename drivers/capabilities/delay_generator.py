@@ -63,6 +63,7 @@ class DelayGenerator(Instrument):
             return float(getattr(await self.pulse(output), edge))
 
         async def write(output: int, edge: str, seconds: float) -> None:
+            self.check_limit(edge, seconds, self.delay_limits)
             await self.set_pulse(output, replace(await self.pulse(output), **{edge: seconds}))
 
         return (

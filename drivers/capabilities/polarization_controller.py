@@ -41,6 +41,7 @@ class PolarizationController(Instrument):
             return (await self.angles())[actuator]
 
         async def write(actuator: int, angle_rad: float) -> None:
+            self.check_limit("angle", angle_rad, self.angle_limits)
             angles = list(await self.angles())
             angles[actuator] = angle_rad
             await self.set_angles(angles)

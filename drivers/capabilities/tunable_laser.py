@@ -48,7 +48,8 @@ class TunableLaser(Laser):
         measures how far its tuning has come, this is the measured one."""
 
     def controls(self) -> tuple[Control, ...]:
+        """The frequency comes first: some lasers tune far only while they are dark."""
         return (
-            *super().controls(),
             Control("frequency", "Hz", self.frequency, self.set_frequency, self.frequency_limits),
+            *super().controls(),
         )

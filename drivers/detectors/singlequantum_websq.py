@@ -227,13 +227,11 @@ class SingleQuantumWebSq(SinglePhotonDetector):
             lines = peer.read_waiting(b"\n")
             if not lines and time.monotonic() - self._newest_counts[0] > patience:
                 lines = [await peer.read_until(b"\n"), *peer.read_waiting(b"\n")]
-            if lines:
-                self._newest_counts = peer.heard_at, lines[-1]
-            counts = self._newest_counts[1].split(b",")[1:]  # "Counts": <unix time>,<c1>,...,<cN>
+            heard_at, newest = (peer.heard_at, lines[-1]) if lines else self._newest_counts
+            counts = newest.split(b",")[1:]  # "Counts": <unix time>,<c1>,...,<cN>
             if len(counts) != self.settings.channels or not counts[index].isdigit():
-                raise ProtocolError(
-                    self.name, str(self.address), f"the counts port sent {shown(self._newest_counts[1])}"
-                )
+                raise ProtocolError(self.name, str(self.address), f"the counts port sent {shown(newest)}")
+            self._newest_counts = heard_at, newest
         return int(counts[index]) / period_s
 
     async def is_latched(self, channel: int) -> bool:

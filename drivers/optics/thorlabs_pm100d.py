@@ -60,6 +60,7 @@ class ThorlabsPm100d(PowerMeter):
         answer = await self._line.query("*IDN?", retry=True)
         fields = [field.strip() for field in answer.split(",")]
         if len(fields) != 4:
+            await self.close()  # after an answer that makes no sense nobody knows what comes next
             raise ProtocolError(self.name, str(self.address), f"*IDN? was answered by {answer!r}")
         return Identity(*fields)
 
@@ -99,6 +100,7 @@ class ThorlabsPm100d(PowerMeter):
         """
         unit = (await self._line.query("SENS:POW:UNIT?", retry=True)).strip().upper()
         if unit not in ("W", "DBM"):
+            await self.close()
             raise ProtocolError(self.name, str(self.address), f"SENS:POW:UNIT? was answered by {unit!r}")
         reading = await self._number("MEAS:POW?")
         if abs(reading) >= OVER_RANGE:
@@ -115,6 +117,6 @@ class ThorlabsPm100d(PowerMeter):
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            await self.close()  # after an answer that makes no sense nobody knows what comes next
+            await self.close()
             raise ProtocolError(self.name, str(self.address), f"{question} was answered by {answer!r}")
         return number

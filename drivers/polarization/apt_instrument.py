@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from drivers.capabilities import Identity, Instrument
+from drivers.address import Address
+from drivers.capabilities import Identity, Instrument, Settings
 from drivers.errors import ConnectError, DeadlineError, LineError, ProtocolError
 from drivers.polarization.apt import (
     HardwareInfo,
@@ -73,12 +74,20 @@ class AptInstrument(Instrument):
     _enable_sent = False
     _is_enabled = False
 
+    def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
+        super().__init__(name, address, settings, deadline)
+        self._wanted = False
+        """Opened and not closed since: a line that is not usable then has broken."""
+        self._opening = asyncio.Lock()
+        self._opener: asyncio.Task[object] | None = None
+
     async def open(self) -> None:
-        """Open the line and ask who is there; nothing is enabled, homed or moved. Raises ConnectError,
-        and ProtocolError when another model answers."""
+        """Open the line and ask who is there; nothing is enabled, homed or moved. A line that breaks later is
+        opened anew when it is needed. Raises ConnectError, and ProtocolError when another model answers."""
         if self._line is not None and self._line.is_usable:
             return
-        await self.close()
+        self._wanted = True
+        await self._hang_up()
         self._motions = {}
         self._enable_sent = self._is_enabled = False
         line = SerialLine(
@@ -101,14 +110,18 @@ class AptInstrument(Instrument):
                     "Check the address, or the model in the testbed file",
                 )  # fmt: skip
         except DeadlineError as error:
-            await self.close()
+            await self._hang_up()
             raise ConnectError(self.name, str(self.address), error.problem, error.remedy) from error
         except BaseException:
-            await self.close()
+            await self._hang_up()
             raise
 
     async def close(self) -> None:
         """Close the line; a motion goes on. Never raises."""
+        self._wanted = False
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         line, self._line = self._line, None
         if line is not None:
             await line.close()
@@ -229,7 +242,7 @@ class AptInstrument(Instrument):
         return await self._ask(RequestUStatus(channel), UStatus, channel)
 
     async def _send(self, message: Message) -> None:
-        await self._usable_line().send(message.to_bytes(), str(message))
+        await (await self._usable_line()).send(message.to_bytes(), str(message))
 
     async def _ask(self, request: Message, kind: type[MessageT], channel: int | None = None) -> MessageT:
         def matches(message: Message) -> bool:
@@ -237,11 +250,20 @@ class AptInstrument(Instrument):
                 channel is None or getattr(message, "channel", None) == channel
             )
 
-        answer = await self._usable_line().ask(request.to_bytes(), matches, str(request))
+        answer = await (await self._usable_line()).ask(request.to_bytes(), matches, str(request))
         assert isinstance(answer, kind)
         return answer
 
-    def _usable_line(self) -> SerialLine[Message]:
+    async def _usable_line(self) -> SerialLine[Message]:
+        task = asyncio.current_task()
+        broken = self._line is None or not self._line.is_usable
+        if self._wanted and broken and task is not self._opener:
+            async with self._opening:
+                self._opener = task
+                try:
+                    await self.open()
+                finally:
+                    self._opener = None
         if self._line is None:
             raise LineError(self.name, str(self.address), "the instrument is not open", "Open it first")
         return self._line

@@ -61,8 +61,8 @@ class SimIdqId900(SimInstrument):
             placed.name,
             rng,
             port,
-            start_latency_s=placed.settings["start_latency"],
-            resolution_ps=int(placed.settings["resolution_ps"]),
+            start_latency_s=placed.settings.get("start_latency", 0.0),
+            resolution_ps=int(placed.settings.get("resolution_ps", 1)),
         )
 
     async def start(self) -> str:
