@@ -147,7 +147,11 @@ class OifItla(TunableLaser):
     async def set_emission(self, on: bool) -> None:
         """Switch the output. Raises RefusedError when the module does not take it; the light comes up
         within seconds of tuning (`is_settled`)."""
-        await self._write(ENABLE, OUTPUT_ON if on else 0, mask=OUTPUT_ON)
+        try:
+            await self._write(ENABLE, OUTPUT_ON if on else 0, mask=OUTPUT_ON)
+        except RefusedError:
+            if on or await self.emission():  # while it starts it refuses, and is off anyway
+                raise
 
     async def emission(self) -> bool:
         return bool((await self._read(ENABLE)).unsigned & OUTPUT_ON)
