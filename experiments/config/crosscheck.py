@@ -38,6 +38,7 @@ from experiments.config.testbed import (
 
 _FORMS = {
     "tcp": "tcp://HOST:PORT",
+    "udp": "udp://HOST:PORT",
     "zmq": "zmq://HOST:PORT",
     "serial": "serial:/dev/PATH",
     "visa": "visa:RESOURCE",
