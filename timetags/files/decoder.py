@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
+from timetags.files.places import Places
 
 LATEST_PS = 1 << 62
 """Times beyond it (53 days) are not read: sums with them would leave int64."""
@@ -52,14 +53,8 @@ class Decoder(Protocol):
         """A record gives at most so many tags."""
 
     def decode(
-        self,
-        raw: NDArray[np.uint8],
-        is_last: bool,
-        first: int,
-        times: Times,
-        channels: Channels,
-        positions: NDArray[np.uint32],
+        self, raw: NDArray[np.uint8], is_last: bool, times: Times, channels: Channels, places: Places
     ) -> Decoded:
         """Decode whole records at the start of `raw` as far as there is room, tags into the arrays from their
-        start. `is_last` says that nothing comes behind `raw`. `positions` become `first` plus the place
-        of each tag's record in `raw`, in units of `record_bytes`."""
+        start. `is_last` says that nothing comes behind `raw`. `places` has been begun, and gets to know in
+        which record of `raw` (counted in `record_bytes`) each tag stands."""

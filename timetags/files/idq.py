@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
 from timetags.files.decoder import LATEST_PS, Decoded, Fault
+from timetags.files.places import Places, note_place
 from timetags.files.record_file import RecordFile
 from timetags.files.tag_file import TagFileInfo
 from timetags.jit import kernel
@@ -80,18 +81,15 @@ class _IdqDecoder:
         self,
         raw: NDArray[np.uint8],
         is_last: bool,
-        first: int,
         times: Times,
         channels: Channels,
-        positions: NDArray[np.uint32],
+        places: Places,
     ) -> Decoded:
         count = len(raw) // self.record_bytes
         words = raw[: count * self.record_bytes].view("<u8")[:: self._words]
         state = self._state
         state[_INVALID] = 0
-        used, tags = _decode(
-            np.ascontiguousarray(words), is_last, self._period or 0, first, state, times, positions
-        )
+        used, tags = _decode(np.ascontiguousarray(words), is_last, self._period or 0, state, times, places)
         channels[:tags] = self._channel
         faults = []
         if state[_INVALID]:
@@ -113,10 +111,9 @@ def _decode(
     words: NDArray[np.uint64],
     is_last: bool,
     period: int,
-    first: int,
     state: NDArray[np.int64],
     times: Times,
-    positions: NDArray[np.uint32],
+    places: Places,
 ) -> tuple[int, int]:
     """How many records were taken, if there is room all but the last unless that is the file's, and how many
     tags they gave. `period` is 0 if unknown; then it stops where times begin anew.
@@ -137,6 +134,7 @@ def _decode(
                 state[_FIRST_INVALID] = k
             state[_INVALID] += 1
             state[_LAST_INVALID] = k
+            note_place(places, n, k + 1)
             continue
         time = np.int64(words[k])
         if time >= state[_LAST]:
@@ -153,6 +151,5 @@ def _decode(
             state[_BEFORE] = _NONE
             state[_LAST] = time
         times[n] = state[_ACQUISITION] * period + time
-        positions[n] = first + k
         n += 1
     return taken, n

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from timetags.block import Channels, Times
 from timetags.files import ptu_records as rec
 from timetags.files.decoder import LATEST_PS, Decoded, Fault
+from timetags.files.places import Places
 from timetags.files.ptu_header import MAGIC, Header, parse
 from timetags.files.record_file import RecordFile
 from timetags.files.tag_file import Damage, TagFileError, TagFileInfo
@@ -125,7 +126,7 @@ class PtuDecoder:
         self._scale = None if kind.is_t3 or unit == 1 else _parts(unit)
         limit = int(LATEST_PS / max(unit, Fraction(1)))
         in_ps = (*_parts(unit), *_parts(step))
-        self._decode: Callable[..., tuple[int, np.uint64]]
+        self._decode: Callable[..., tuple[int | np.uint64, np.uint64]]
         self._rule: tuple[int | float, ...]
         match kind.is_pico, kind.is_t3:
             case False, False:
@@ -143,16 +144,15 @@ class PtuDecoder:
         self,
         raw: NDArray[np.uint8],
         is_last: bool,  # noqa: ARG002 - records are of one length
-        first: int,
         times: Times,
         channels: Channels,
-        positions: NDArray[np.uint32],
+        places: Places,
     ) -> Decoded:
         """See `timetags.files.decoder.Decoder`."""
         records = raw[: len(raw) // RECORD_BYTES * RECORD_BYTES].view("<u4")
         self._state[rec.INVALID] = 0
-        used, given = self._decode(records, first, self._state, times, channels, positions, *self._rule)
-        tags = int(given)
+        taken, given = self._decode(records, self._state, times, channels, places, *self._rule)
+        used, tags = int(taken), int(given)
         if self._scale is not None:
             rec.scale(times[:tags], *self._scale)
         _, invalid, first_invalid, last_invalid = self._state.tolist()

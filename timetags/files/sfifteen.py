@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
 from timetags.files.decoder import Decoded, Fault
+from timetags.files.places import Places, note_place
 from timetags.files.record_file import RecordFile
 from timetags.files.tag_file import TagFileInfo
 from timetags.jit import inline_kernel, kernel
@@ -120,14 +121,13 @@ class _A1Decoder:
         self,
         raw: NDArray[np.uint8],
         is_last: bool,  # noqa: ARG002 - records are of one length
-        first: int,
         times: Times,
         channels: Channels,
-        positions: NDArray[np.uint32],
+        places: Places,
     ) -> Decoded:
         events = min(len(raw) // EVENT_BYTES, len(times) // INPUTS)
         words = raw[: events * EVENT_BYTES].view("<u4")
-        tags = _decode_words(words, self._low, first, self._state, times, channels, positions)
+        tags = _decode_words(words, self._low, self._state, times, channels, places)
         return Decoded(events * EVENT_BYTES, tags, reached_ps=_reached(self._state))
 
 
@@ -142,13 +142,12 @@ class _A2Decoder:
         self,
         raw: NDArray[np.uint8],
         is_last: bool,
-        first: int,
         times: Times,
         channels: Channels,
-        positions: NDArray[np.uint32],
+        places: Places,
     ) -> Decoded:
         self._state[_INVALID] = 0
-        used, tags = _decode_lines(raw, is_last, first, self._state, times, channels, positions)
+        used, tags = _decode_lines(raw, is_last, self._state, times, channels, places)
         _, _, invalid, first_invalid, behind = self._state.tolist()
         faults = []
         if invalid:
@@ -170,13 +169,7 @@ def _note_time(time: np.int64, state: NDArray[np.int64]) -> None:
 
 @inline_kernel
 def _put(
-    low: np.int64,
-    time: np.int64,
-    position: int,
-    n: int,
-    times: Times,
-    channels: Channels,
-    positions: NDArray[np.uint32],
+    low: np.int64, time: np.int64, place: int, n: int, times: Times, channels: Channels, places: Places
 ) -> int:
     """Put a tag for each input that fired, from place n on; the next free place."""
     if not low & DUMMY:
@@ -184,7 +177,7 @@ def _put(
             if low >> bit & 1:
                 times[n] = time
                 channels[n] = bit + 1
-                positions[n] = position
+                note_place(places, n, place)
                 n += 1
     return n
 
@@ -193,11 +186,10 @@ def _put(
 def _decode_words(
     words: NDArray[np.uint32],
     low_word: int,
-    first: int,
     state: NDArray[np.int64],
     times: Times,
     channels: Channels,
-    positions: NDArray[np.uint32],
+    places: Places,
 ) -> int:
     """How many tags the events have, for which there must be room."""
     n = 0
@@ -206,7 +198,7 @@ def _decode_words(
         high = np.int64(words[2 * event + 1 - low_word])
         time = (high << 22 | low >> 10) * UNIT_PS
         _note_time(time, state)
-        n = _put(low, time, first + event, n, times, channels, positions)
+        n = _put(low, time, event, n, times, channels, places)
     return n
 
 
@@ -214,11 +206,10 @@ def _decode_words(
 def _decode_lines(
     raw: NDArray[np.uint8],
     is_last: bool,
-    first: int,
     state: NDArray[np.int64],
     times: Times,
     channels: Channels,
-    positions: NDArray[np.uint32],
+    places: Places,
 ) -> tuple[int, int]:
     """How many bytes were taken, whole lines as long as there is room, and how many tags they have."""
     n, begin = 0, 0
@@ -247,7 +238,7 @@ def _decode_lines(
         if digits == DIGITS and is_event:
             time = (high << 22 | low >> 10) * UNIT_PS
             _note_time(time, state)
-            n = _put(low, time, first + begin, n, times, channels, positions)
+            n = _put(low, time, begin, n, times, channels, places)
         elif at > begin:
             if state[_INVALID] == 0:
                 state[_FIRST] = begin

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
 from timetags.files.decoder import LATEST_PS, Decoded, Fault
+from timetags.files.places import Places, note_place
 from timetags.files.record_file import RecordFile
 from timetags.files.tag_file import TagFileInfo
 from timetags.jit import kernel
@@ -94,15 +95,14 @@ class _SwabianDecoder:
         self,
         raw: NDArray[np.uint8],
         is_last: bool,  # noqa: ARG002 - records are of one length
-        first: int,
         times: Times,
         channels: Channels,
-        positions: NDArray[np.uint32],
+        places: Places,
     ) -> Decoded:
         count = min(len(raw) // RECORD_BYTES, len(times))
         words = raw[: count * RECORD_BYTES].view("<i8")
         noted = np.zeros((len(REASONS), 3), np.int64)
-        tags, lost = _decode(words, self._table, first, noted, times, channels, positions)
+        tags, lost = _decode(words, self._table, noted, times, channels, places)
         faults = [
             Fault(begin * RECORD_BYTES, (last - begin + 1) * RECORD_BYTES, number, reason)
             for (number, begin, last), reason in zip(noted.tolist(), REASONS, strict=True)
@@ -115,11 +115,10 @@ class _SwabianDecoder:
 def _decode(
     words: NDArray[np.int64],
     table: NDArray[np.int16],
-    first: int,
     noted: NDArray[np.int64],
     times: Times,
     channels: Channels,
-    positions: NDArray[np.uint32],
+    places: Places,
 ) -> tuple[int, int]:
     """How many tags there are, for which there must be room, and how many the tagger missed. `noted` has a
     row for each of REASONS: how many records, and the indices of the first and the last."""
@@ -137,7 +136,6 @@ def _decode(
             else:
                 times[n] = time
                 channels[n] = number
-                positions[n] = first + k
                 n += 1
         elif kind == MISSED:
             lost += head >> 16 & 0xFFFF
@@ -147,6 +145,8 @@ def _decode(
             reason = _REPORTS_OVERFLOW
         else:
             reason = _UNKNOWN_KIND
+        if kind != TAG or reason != _NONE:
+            note_place(places, n, k + 1)
         if reason != _NONE:
             if noted[reason, 0] == 0:
                 noted[reason, 1] = k
