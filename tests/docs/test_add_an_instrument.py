@@ -91,25 +91,23 @@ def move_in(tree: Path) -> None:
     rows = PAGE.text.partition("## In this repository instead")[2].splitlines()
     cells = [row.strip("| ").split(" | ") for row in rows if row.startswith("| ")][1:]
     quoted = {here.strip("`"): re.findall(r"`(.+?)`", there) for here, there in cells}
-    _, bench, bench_line = quoted["example_pm1/bench.py"]
-    _, bench_patch = quoted["tests/test_example_pm1.py"]
-    assert bench_patch in PAGE.files["tests/test_example_pm1.py"]
-    pyproject, entry_point = quoted["the entry point"]
+    pyproject, *entry_points = quoted["the entry points"]
+    one_of_each, entry = quoted["Subject(...)"]
     homes = {here: names[0] for here, names in quoted.items() if here.endswith(".py")}
-    homes["example_pm1/bench.py"] = bench
     modules = {here[:-3].replace("/", "."): home[:-3].replace("/", ".") for here, home in homes.items()}
 
     for here, home in homes.items():
         text = re.sub("|".join(map(re.escape, modules)), lambda m: modules[m[0]], PAGE.files[here])
-        if home == bench:
-            text = text.replace("from sim_instruments.bench import Placed\n", "")
-            insert(tree / bench, before="MODELS: ", text=f"{text}\n\n")
-            insert(tree / bench, after="MODELS: ", text=f"    {bench_line}\n")
-        else:
-            (tree / home).parent.mkdir(parents=True, exist_ok=True)
-            (tree / home).write_text(text.replace(f"    {bench_patch}\n", ""))
+        (tree / home).parent.mkdir(parents=True, exist_ok=True)
+        (tree / home).write_text(text)
     shutil.copy(TREE / pyproject, tree / pyproject)
-    insert(tree / pyproject, after='[project.entry-points."bellbench.drivers"]', text=f"{entry_point}\n")
+    for group, line in zip(("drivers", "simulators"), entry_points, strict=True):
+        insert(tree / pyproject, after=f'[project.entry-points."bellbench.{group}"]', text=f"{line}\n")
+    shutil.copytree(TREE / "configs", tree / "configs")
+    insert(tree / one_of_each, after="instruments:", text=f"  {entry}\n")
+    conformance = Path("tests/conformance/test_conformance.py")
+    (tree / conformance).parent.mkdir(parents=True)
+    shutil.copy(TREE / conformance, tree / conformance)
 
 
 def insert(file: Path, text: str, *, before: str = "", after: str = "") -> None:
@@ -123,7 +121,10 @@ def insert(file: Path, text: str, *, before: str = "", after: str = "") -> None:
 def test_in_this_repository_the_same_files_and_two_lines_do_it_too(tmp_path: Path) -> None:
     move_in(tmp_path)
     announce(tmp_path / "pyproject.toml")
-    assert "6 passed in " in perform("pytest", tmp_path)  # by the options of this repository
+    output = perform("pytest -k example_pm1", tmp_path)  # by the options of this repository
+    passed = re.search(r"(\d+) passed", output)
+    assert passed
+    assert int(passed[1]) == 22
     listed = {
         entry["model"]: entry for entry in json.loads(perform("bellbench instruments --json", tmp_path))
     }
