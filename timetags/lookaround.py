@@ -14,8 +14,9 @@ import numpy as np
 from timetags.block import Channels, TagBlock, Times
 from timetags.jit import arrays_for_kernels
 
-# Tags in a stretch: with their channels they stay in a core's cache.
-_CHUNK = 65_536
+# Tags in a stretch: enough that what is done once for each does not count, and few enough to be kept in a
+# shared cache between the steps of an analysis.
+_CHUNK = 262_144
 _BEFORE_ALL_PS = -(2**62)
 _AFTER_ALL_PS = 2**62
 

@@ -55,3 +55,18 @@ def test_a_mapped_file_that_cannot_be_written_serves_as_well():
     assert stretch.times.tolist() == list(range(10))
     assert stretch.times.flags.writeable
     assert stretch.channels.flags.c_contiguous
+
+
+def test_a_block_longer_than_a_stretch_is_given_in_stretches_without_a_seam():
+    # One tag every 10 ps; each sees 3 behind and 2 ahead of it.
+    times = 10 * np.arange(700_000)
+    stream, due = Lookaround(30, 20), 0
+    stretches = [*stream.add(TagBlock(times, np.zeros(700_000, np.uint8), 0, 7_000_000)), *stream.finish()]
+    assert len(stretches) > 3
+    for seen, _, first, stop in stretches:
+        assert seen[first] == 10 * due
+        due += stop - first
+        assert seen[0] == max(0, seen[first] - 30)
+        assert seen[-1] == min(6_999_990, seen[stop - 1] + 20)
+        assert len(seen) == (seen[-1] - seen[0]) // 10 + 1
+    assert due == 700_000

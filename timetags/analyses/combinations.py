@@ -114,11 +114,14 @@ def _count(
     cursors = np.zeros(windows, np.int64)
     clicks = np.zeros(members + 1, np.int64)
     for i in range(len(twice)):
-        found = False
+        found, moved = False, 0
         for window in range(windows):
             begin = ceil_half(twice[i] + lows[window])
             end = ceil_half(twice[i] + highs[window])
-            k = seek(times, begin, cursors[window])
+            # From one instant to the next, the places of all windows move on by about the same.
+            k = seek(times, begin, cursors[window] + moved)
+            if window == 0:
+                moved = k - cursors[0]
             cursors[window] = k
             while k < len(times) and times[k] < end:
                 place = places[window, channels[k]]

@@ -20,7 +20,7 @@ from timetags.jit import arrays_for_kernels, kernel
 Array = NDArray[np.int64]
 
 # Tags worked on at a time: what is taken out of them stays in a core's cache.
-_CHUNK = 65_536
+_CHUNK = 131_072
 # Room behind the tags of a channel that `take_channel` may write to.
 _MARGIN = 8
 # Longer ranges would need wider arithmetic than `add_pairs` has.
