@@ -12,7 +12,7 @@ from sim_instruments.ports import LaserPort
 SPEED_OF_LIGHT = 299_792_458.0
 STEP_HZ, MHZ = 1e8, 1e6
 STEPS_PER_THZ = 10_000
-LOWEST, HIGHEST = 1_909_500, 1_978_800  # 0.1 GHz; "PPCL550: about 1515..1570 nm"
+LOWEST, HIGHEST = 1_909_500, 1_978_900  # 0.1 GHz; "PPCL550: about 1515..1570 nm"
 MARGIN = 100  # 0.1 GHz beyond what the bench wants, for a laser of another band; invented
 FINE_RANGE_MHZ = 6000  # invented
 READY_S = 1.5  # "MRDY after about 1 s to several seconds"
