@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from timetags.block import Channels, Times
 from timetags.jit import kernel
 
+Numbers = NDArray[np.int32]
+
+MOVES_PER_TAG = 8
+"""Disorder that costs more moves than this on average is sorted by numpy."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ordered:
-    """Tags in time order, with the byte offsets of their records, and the offsets of what was left out."""
+    """Tags in time order, with the numbers that they had before, and the numbers of what was left out."""
 
     times: Times
     channels: Channels
-    offsets: NDArray[np.int64]
-    dropped: NDArray[np.int64]
+    numbers: Numbers
+    dropped: Numbers
     reordered: int
     """How many stood behind a later one within the tolerance."""
 
@@ -36,29 +41,24 @@ def is_sorted(times: Times) -> bool:
     return not breaks
 
 
-def put_in_order(
-    times: Times,
-    channels: Channels,
-    offsets: NDArray[np.int64],
-    tolerance_ps: int,
-    floor_ps: int | None,
-) -> Ordered:
+def put_in_order(times: Times, channels: Channels, tolerance_ps: int, floor_ps: int | None) -> Ordered:
     """Sort what is within `tolerance_ps`, and leave out what breaks the order or is before `floor_ps`.
 
-    Tags of equal time keep the order of the file. Next to a break, a tag that was within the tolerance may be
-    left out too.
+    Tags of equal time keep their order. Next to a break, a tag that was within the tolerance may be left out
+    too. The arrays that are given may be used up.
     """
     runs = np.empty(len(times), np.int32)
     last_run, reordered = _find_runs(times, tolerance_ps, runs)
-    if reordered:
+    numbers = np.arange(len(times), dtype=np.int32)
+    if reordered and (last_run or not _insert(times, channels, numbers, MOVES_PER_TAG * len(times))):
         order = np.lexsort((times, runs)) if last_run else np.argsort(times, kind="stable")
-        times, channels, offsets = times[order], channels[order], offsets[order]
+        times, channels, numbers = times[order], channels[order], numbers[order]
+    if not last_run and (floor_ps is None or len(times) == 0 or times[0] >= floor_ps):
+        return Ordered(times, channels, numbers, np.empty(0, np.int32), reordered)
     is_kept = np.ones(len(times), np.bool_) if floor_ps is None else times >= floor_ps
     if last_run:
         is_kept[is_kept] = _longest_ordered(times[is_kept])
-    return Ordered(
-        times[is_kept], channels[is_kept], offsets[is_kept], np.unique(offsets[~is_kept]), reordered
-    )
+    return Ordered(times[is_kept], channels[is_kept], numbers[is_kept], numbers[~is_kept], reordered)
 
 
 @kernel
@@ -77,6 +77,25 @@ def _find_runs(times: Times, tolerance: int, runs: NDArray[np.int32]) -> tuple[i
             latest = times[k]
         runs[k] = run
     return run, behind
+
+
+@kernel
+def _insert(times: Times, channels: Channels, numbers: Numbers, most_moves: int) -> bool:
+    """Sort in place by moving each tag that is early to where it belongs; False if it would take more moves,
+    with some tags sorted. Either way tags of equal time keep their order."""
+    moves = 0
+    for k in range(1, len(times)):
+        if times[k] < times[k - 1]:
+            time, channel, number = times[k], channels[k], numbers[k]
+            j = k
+            while j > 0 and times[j - 1] > time:
+                times[j], channels[j], numbers[j] = times[j - 1], channels[j - 1], numbers[j - 1]
+                j -= 1
+            times[j], channels[j], numbers[j] = time, channel, number
+            moves += k - j
+            if moves > most_moves:
+                return False
+    return True
 
 
 @kernel

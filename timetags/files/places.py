@@ -40,7 +40,7 @@ def notes_in_bytes(places: Places, first_tag: int, first_byte: int, record_bytes
 
 
 def offsets_of(
-    tags: NDArray[np.int64], notes_of_all: Sequence[Places], record_bytes: int
+    tags: NDArray[np.integer], notes_of_all: Sequence[Places], record_bytes: int
 ) -> NDArray[np.int64]:
     """The byte offsets of the records of these tags, from such notes in the order of the tags."""
     if len(tags) == 0:

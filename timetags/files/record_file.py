@@ -8,14 +8,14 @@ from the right ones that follow.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timetags.block import Channels, TagBlock, Times
 from timetags.files.decoder import Decoded, Decoder
-from timetags.files.order import is_sorted, put_in_order
+from timetags.files.order import Numbers, is_sorted, put_in_order
 from timetags.files.places import Places, begin_places, notes_in_bytes, offsets_of
 from timetags.files.tag_file import Damage, TagFile, TagFileInfo
 
@@ -86,13 +86,16 @@ class RecordFile(TagFile):
     def _in_order(self, tags: "_Tags", floor: int | None, record_bytes: int) -> "_Tags":
         if tags.is_sorted and (floor is None or len(tags.times) == 0 or tags.times[0] >= floor):
             return tags
-        ordered = put_in_order(tags.times, tags.channels, tags.offsets(0), self._tolerance, floor)
+        ordered = put_in_order(tags.times, tags.channels, self._tolerance, floor)
         self.reordered += ordered.reordered
         if len(ordered.dropped):
-            first, last = int(ordered.dropped[0]), int(ordered.dropped[-1])
+            places = np.unique(tags.offsets(ordered.dropped))
+            first, last = int(places[0]), int(places[-1])
             reason = "the order of time is broken"
-            self.damage.append(Damage(first, last - first + record_bytes, len(ordered.dropped), reason))
-        return _Tags(ordered.times, ordered.channels, ordered.offsets)
+            self.damage.append(Damage(first, last - first + record_bytes, len(places), reason))
+        return replace(
+            tags, times=ordered.times, channels=ordered.channels, numbers=ordered.numbers, is_sorted=True
+        )
 
     def _until(self, times: Times, reading: "_Reading") -> int | None:
         """The time up to which `times` can be given out; None if none can."""
@@ -119,15 +122,21 @@ class _Tags:
     notes: Sequence[Places] = ()
     record_bytes: int = 1
     is_sorted: bool = True
+    numbers: Numbers | None = None
+    """The numbers of the tags in the order of the file, which `known` and `notes` go by, if it is another."""
 
-    def offsets(self, begin: int) -> Offsets:
-        """The byte offsets of the records of the tags from number `begin` on."""
-        others = np.arange(max(begin, len(self.known)), len(self.times))
-        return np.concatenate([self.known[begin:], offsets_of(others, self.notes, self.record_bytes)])
+    def offsets(self, numbers: NDArray[np.integer]) -> Offsets:
+        """The byte offsets of the records of the tags with these numbers."""
+        offsets = np.empty(len(numbers), np.int64)
+        is_known = numbers < len(self.known)
+        offsets[is_known] = self.known[numbers[is_known]]
+        offsets[~is_known] = offsets_of(numbers[~is_known], self.notes, self.record_bytes)
+        return offsets
 
     def rest(self, cut: int) -> "_Tags":
-        """A copy of the tags from number `cut` on."""
-        return _Tags(self.times[cut:].copy(), self.channels[cut:].copy(), self.offsets(cut))
+        """A copy of the tags from place `cut` on."""
+        numbers = np.arange(cut, len(self.times)) if self.numbers is None else self.numbers[cut:]
+        return _Tags(self.times[cut:].copy(), self.channels[cut:].copy(), self.offsets(numbers))
 
 
 class _Reading:

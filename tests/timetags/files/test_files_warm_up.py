@@ -23,7 +23,7 @@ kernels = {
     for name, value in vars(importlib.import_module(f"timetags.files.{module.name}")).items()
     if isinstance(value, numba.core.dispatcher.Dispatcher) and value.targetoptions.get("nogil")
 }
-assert len({id(kernel) for kernel in kernels.values()}) == 13, sorted(kernels)
+assert len({id(kernel) for kernel in kernels.values()}) == 14, sorted(kernels)
 assert [name for name, kernel in kernels.items() if not kernel.signatures] == []
 folder = Path(sys.argv[1])
 times = np.arange(2_000_000) * 1000
