@@ -16,7 +16,8 @@ FrameT = TypeVar("FrameT")
 
 class SerialFrameLine(Generic[FrameT]):
     """The line at `serial:/dev/PATH`. `decoder` makes what cuts the bytes of one opening into frames;
-    `probe` is a question whose answer is the same at all times and is asked for nothing else."""
+    `probe` is a question whose answer is the same at all times and is asked for nothing else. `on_frame` is
+    called with every frame, before a waiting question sees it."""
 
     def __init__(
         self,
@@ -27,10 +28,12 @@ class SerialFrameLine(Generic[FrameT]):
         *,
         decoder: Callable[[], Decoder[FrameT]],
         probe: Probe[FrameT],
+        on_frame: Callable[[FrameT], None] = lambda _: None,
         flow_control: bool = False,
     ) -> None:
         self._name, self._address, self._baud, self._deadline = name, address, baud, deadline
-        self._decoder, self._probe, self._flow_control = decoder, probe, flow_control
+        self._decoder, self._probe, self._on_frame = decoder, probe, on_frame
+        self._flow_control = flow_control
         self._line: SerialLine[FrameT] | None = None
         self._opening = asyncio.Lock()
 
@@ -51,7 +54,7 @@ class SerialFrameLine(Generic[FrameT]):
                 self._baud,
                 self._decoder(),
                 self._probe,
-                lambda _: None,
+                self._on_frame,
                 self._deadline,
                 flow_control=self._flow_control,
             )
@@ -63,6 +66,12 @@ class SerialFrameLine(Generic[FrameT]):
         line, self._line = self._line, None
         if line is not None:
             await line.close()
+
+    async def send(self, data: bytes, command: str) -> None:
+        """Send a frame that has no answer, or none now. Raises ConnectError, DeadlineError, LineError."""
+        await self.open()
+        assert self._line is not None
+        await self._line.send(data, command)
 
     async def ask(
         self, request: bytes, matches: Callable[[FrameT], bool], command: str, *, retry: bool = False
