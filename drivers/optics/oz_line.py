@@ -133,8 +133,8 @@ class OzLine:
 
     async def begin(self, command: str, *, first_line: bool) -> None:
         """Begin a motion. With `first_line` return when the first line of the answer has come, in which the
-        instrument says or shows that it has taken the command; else when the command has been sent, which wants
-        a question before it, so that no late answer is taken for the end of the motion.
+        instrument says or shows that it has taken the command. Else return when the command has been sent;
+        ask something before it, so that no late answer is taken for the end of the motion.
 
         Raises RefusedError for an error, and while the motor moves; DeadlineError, LineError.
         """
