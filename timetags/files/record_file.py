@@ -71,16 +71,19 @@ class RecordFile(TagFile):
             while not reading.is_done:
                 tags = self._in_order(reading.next_tags(held), floor, reading.record_bytes)
                 self.position = reading.at
-                if floor is None:
-                    floor = int(tags.times[0]) if len(tags.times) else reading.reached_ps
                 until = self._until(tags.times, reading)
                 cut = 0
-                if floor is not None and until is not None and until > floor:
-                    cut = int(np.searchsorted(tags.times, until))
-                    block = TagBlock(tags.times[:cut], tags.channels[:cut], floor, until, reading.take_lost())
-                    floor = until
-                    yield block
+                if until is not None:
+                    if floor is None:
+                        floor = int(tags.times[0]) if len(tags.times) else until
+                    if until > floor:
+                        cut = int(np.searchsorted(tags.times, until))
+                        times, channels = tags.times[:cut], tags.channels[:cut]
+                        yield TagBlock(times, channels, floor, until, reading.take_lost())
+                        floor = until
                 held = tags.rest(cut)
+        if lost := reading.take_lost():
+            yield TagBlock(held.times, held.channels, floor or 0, floor or 0, lost)
         self.position = self.info.size_bytes
 
     def _in_order(self, tags: "_Tags", floor: int | None, record_bytes: int) -> "_Tags":

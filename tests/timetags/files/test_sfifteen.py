@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.timetags.files.packed import a1_event, read
+from timetags.files import record_file
 from timetags.files.opening import open_tags
 from timetags.files.sfifteen import open_a1, open_a2
 from timetags.files.tag_file import Damage
@@ -65,21 +66,27 @@ def test_the_stream_begins_with_the_first_tag_and_ends_with_the_last_dummy(tmp_p
 
 
 def test_events_slightly_out_of_order_are_sorted_and_far_ones_told(tmp_path):
-    # 99 us back occurs in the note's source; 100 ms does not.
-    units = [
-        50_000_000,
-        50_100_000,
-        50_100_000 - 24_750_000,
-        50_200_000,
-        50_200_000 - 25_000_000_00,
-        50_300_000,
-    ]
+    # 99 us back occurs in the note's source; seconds back do not.
+    units = [10**10 + late for late in (50_000_000, 50_100_000, 25_350_000, 50_200_000)]
     path = tmp_path / "a.a1"
-    path.write_bytes(a1([a1_event(max(unit, 0) + 10**10, 1) for unit in units[:4]] + [a1_event(5, 2)]))
+    path.write_bytes(a1([a1_event(unit, 1) for unit in units] + [a1_event(5, 2)]))
     file = open_a1(path)
-    assert [time // 4 - 10**10 for time, _ in read(file)] == [25_350_000, 50_000_000, 50_100_000, 50_200_000]
+    assert read(file) == [(4 * unit, 1) for unit in sorted(units)]
     assert file.reordered == 1
     assert file.damage == [Damage(32, 8, 1, "the order of time is broken")]
+
+
+def test_an_early_tag_behind_a_long_dark_beginning(tmp_path, monkeypatch):
+    # All that is read for the first block is one tag and dummies; the earlier tag comes behind them.
+    monkeypatch.setattr(record_file, "READS", 1)
+    first = np.array([a1_event(10**9, 1)], "<u8")
+    dummies = np.full(131_100, a1_event(10**9, 8, is_dummy=True), "<u8")
+    rest = np.array([a1_event(10**9 - 1000, 2), a1_event(10**9 + 1, 1)], "<u8")
+    path = tmp_path / "a.a1"
+    path.write_bytes(np.concatenate([first, dummies, rest]).tobytes())
+    file = open_a1(path)
+    assert read(file) == [(4 * 10**9 - 4000, 2), (4 * 10**9, 1), (4 * 10**9 + 4, 1)]
+    assert file.damage == []
 
 
 def test_disorder_across_blocks(tmp_path):

@@ -49,6 +49,15 @@ def test_missed_tags_are_lost_and_reports_are_told(tmp_path):
     ]
 
 
+def test_missed_tags_behind_the_last_tag_are_lost_too(tmp_path):
+    path = tmp_path / "tags.bin"
+    path.write_bytes(swabian(MISSED, 1, 20, missed=3))
+    assert [(len(block), block.lost) for block in open_swabian(path)] == [(0, 3)]
+    # Behind exactly one block of tags: nothing but the missed ones comes in the last reading.
+    path.write_bytes(b"".join(swabian(TAG, 1, k) for k in range(5)) + swabian(MISSED, 1, 20, missed=3) * 2)
+    assert sum(block.lost for block in open_swabian(path)) == 6
+
+
 def test_other_channels_need_a_number(tmp_path):
     path = tmp_path / "tags.bin"
     path.write_bytes(swabian(TAG, 1001, 5) + swabian(TAG, 2, 6) + swabian(TAG, -40_000, 7))
