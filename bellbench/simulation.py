@@ -3,11 +3,12 @@
 import click
 
 from bellbench.layout import layout_of
-from experiments.config.simulation import Simulation
+from experiments.config.simulation import SimulatedFaults, Simulation
 from experiments.config.testbed import Testbed
 from sim_instruments import catalog as simulators
 from sim_instruments.bench import Bench
 from sim_instruments.instrument import Placed
+from sim_instruments.wire.faults import Faults
 
 
 def bench_of(testbed: Testbed, seed: int) -> Bench:
@@ -30,9 +31,19 @@ def bench_of(testbed: Testbed, seed: int) -> Bench:
         for name, entry in testbed.instruments.items()
     ]
     try:
-        return Bench(layout_of(testbed, truth), placed, seed)
+        bench = Bench(layout_of(testbed, truth), placed, seed)
     except ValueError as error:
         raise click.UsageError(f"testbed {testbed.testbed} cannot be simulated: {error}") from error
+    for name, faults in truth.faults.items():
+        _inflict(bench.instruments[name].faults, faults)
+    return bench
+
+
+def _inflict(wire: Faults, faults: SimulatedFaults) -> None:
+    wire.silent, wire.refuse = faults.silent, faults.refuse
+    wire.latency_s, wire.jitter_s, wire.piece_bytes = faults.latency, faults.jitter, faults.piece_bytes
+    wire.lost, wire.garbled, wire.late = faults.lost, faults.garbled, faults.late
+    wire.unsolicited, wire.own_errors = faults.unsolicited.encode(), faults.own_errors
 
 
 def _tagger(name: str, truth: Simulation) -> dict[str, float]:

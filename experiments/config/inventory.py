@@ -35,6 +35,7 @@ SECTION_WORDS = {
     "shutters": "shutter",
     "delay_lines": "delay line",
     "sensors": "power meter or polarimeter",
+    "faults": "instrument",
 }
 """The sections of a testbed and of its simulation, and what one thing in each is called."""
 

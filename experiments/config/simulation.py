@@ -329,6 +329,31 @@ class SimulatedClock(Part):
     frequency_walk: Annotated[FrequencyWalk, NotNegative] = 0.0
 
 
+class SimulatedFaults(Part):
+    """How the wire of an instrument, or the instrument on it, misbehaves from the beginning on."""
+
+    silent: bool = False
+    """It hears nothing and says nothing."""
+    refuse: bool = False
+    """It takes no connection."""
+    latency: Duration = 0.0
+    """Every answer comes so much later, in wall time."""
+    jitter: Duration = 0.0
+    """And later again by a uniform time up to this."""
+    piece_bytes: Annotated[int, Strict(), Field(ge=0)] = 0
+    """Answers come in pieces of so many bytes."""
+    lost: Fraction = 0.0
+    """Probability that a byte of an answer is lost."""
+    garbled: Fraction = 0.0
+    """Probability that a byte of an answer arrives as another."""
+    late: Annotated[int, Strict(), Field(ge=0)] = 0
+    """So many answers wait until the next question."""
+    unsolicited: str = ""
+    """Sent unasked in front of every answer."""
+    own_errors: Annotated[int, Strict(), Field(ge=0)] = 0
+    """So many commands are answered by the instrument's own error."""
+
+
 class Simulation(Part):
     """What only a simulation needs to know: the hidden truth about the things named in the other sections,
     and about instruments by their names. A thing whose truth is all defaults may be left out."""
@@ -350,3 +375,4 @@ class Simulation(Part):
     sensors: dict[Name, SimulatedSensor] = Field(default_factory=dict)
     taggers: dict[Name, SimulatedTagger] = Field(default_factory=dict)
     clocks: dict[Name, SimulatedClock] = Field(default_factory=dict)
+    faults: dict[Name, SimulatedFaults] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from drivers.capabilities import (
     DelayLine,
+    Instrument,
     Laser,
     OpticalSwitch,
     Polarimeter,
@@ -28,6 +29,7 @@ INSTRUMENTS: Mapping[str, Any] = {
     "shutters": Shutter,
     "delay_lines": DelayLine,
     "sensors": (PowerMeter, Polarimeter),
+    "faults": Instrument,
 }
 """Sections of the simulation that speak of instruments, and the capability they must have, for isinstance."""
 
