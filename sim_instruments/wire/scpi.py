@@ -72,8 +72,9 @@ class ErrorQueue:
 
 @dataclass(frozen=True)
 class Command(Generic[D]):
-    """One header of the tree. `read` answers its query; of those that change something there is one:
-    `write` takes a number inside `bounds`, `choose` one of `choices`, `act` no argument.
+    """One header of the tree. `read` answers its query, or `look` one that has an argument; of those that
+    change something there is one: `write` takes a number inside `bounds`, `choose` one of `choices`, `take` any
+    text (arguments come in capitals), `act` no argument.
 
     `show` writes the ends of `bounds` when they are asked for by `? MIN` and `? MAX`; `unit` may follow a
     number, with a multiplier (`150mA`, `150m`); `default` is what `DEF` stands for, where it is known.
@@ -83,7 +84,9 @@ class Command(Generic[D]):
     read: Callable[[D], str] | None = None
     write: Callable[[D, float], object] | None = None
     choose: Callable[[D, str], object] | None = None
+    take: Callable[[D, str], object] | None = None
     act: Callable[[D], object] | None = None
+    look: Callable[[D, str], str] | None = None
     bounds: Callable[[D], Bounds] = lambda _: (0.0, 0.0)
     choices: tuple[str, ...] = ()
     show: Callable[[D, float], str] = lambda _, value: f"{value:.8E}"
@@ -171,9 +174,9 @@ class Scpi(Generic[D]):
             self.path = ""
             answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
             self.after(self.device)
-            answer = ";".join(a for a in answers if a is not None)
-            if answer:
-                self.line.send(answer.encode("latin-1", "replace") + self.ending)
+            given = [answer for answer in answers if answer is not None]
+            if given:
+                self.line.send(";".join(given).encode("latin-1", "replace") + self.ending)
 
     def execute(self, unit: str) -> str | None:
         """One command or query; what is wrong with it goes to the error queue."""
@@ -214,6 +217,10 @@ class Scpi(Generic[D]):
 
     def ask(self, command: Command[D], argument: str) -> str:
         """Raises ScpiError."""
+        if command.look is not None:
+            if not argument:
+                raise ScpiError(MISSING)
+            return command.look(self.device, argument)
         if command.read is None:
             raise ScpiError(UNDEFINED)
         if not argument:
@@ -228,7 +235,7 @@ class Scpi(Generic[D]):
             if argument:
                 raise ScpiError(NOT_ALLOWED)
             command.act(self.device)
-        elif command.choose is not None or command.write is not None:
+        elif command.choose is not None or command.write is not None or command.take is not None:
             if not argument:
                 raise ScpiError(MISSING)
             self.set(command, argument)
@@ -241,6 +248,8 @@ class Scpi(Generic[D]):
             if argument not in command.choices:
                 raise ScpiError(DATA_TYPE)
             command.choose(self.device, argument)
+        elif command.take is not None:
+            command.take(self.device, argument)
         elif command.write is not None:
             if argument[0].isalpha():
                 value = self.named(command, argument, DATA_TYPE)
