@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from timetags.block import Channels, Times
 from timetags.jit import inline_kernel, kernel
-from timetags.vectors import trailing_zeros, where_close
+from timetags.vectors import trailing_zeros, where_close, where_equal
 
 Array = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ Array = NDArray[np.int64]
 PATTERNS = ((0, 3), (1, 2), (0, 1), (2, 3))
 
 _NOT_HUB = 4
-_PATTERN_OF = np.full((4, 4), -1, np.int64)
+_PATTERN_OF = np.full((5, 5), -1, np.int64)
 for _pattern, (_one, _other) in enumerate(PATTERNS):
     _PATTERN_OF[_one, _other] = _PATTERN_OF[_other, _one] = _pattern
 
@@ -33,10 +33,12 @@ for _pattern, (_one, _other) in enumerate(PATTERNS):
 class HeraldRule:
     """Which clicks are a herald, as the kernel wants it.
 
-    `places` maps a channel number to 0..3 (its place in cH, cV, dH, dV) or 4; `delays_ps` maps it to what
-    is added to its times; `reach_ps` bounds how far apart the two clicks lie in the stream itself.
+    `hub` are the channels of cH, cV, dH, dV, and `places` maps a channel number to 0..3, its place in them,
+    or 4; `delays_ps` maps it to what is added to its times; `reach_ps` bounds how far apart the two clicks lie
+    in the stream itself.
     """
 
+    hub: Channels
     places: Channels
     delays_ps: Array
     window_ps: int
@@ -56,7 +58,15 @@ class HeraldRule:
         places[list(hub)] = np.arange(4)
         delays = delay_table(delays_ps)
         least, greatest = int(delays[list(hub)].min()), int(delays[list(hub)].max())
-        return cls(places, delays, window_ps, window_ps // 2 + greatest - least, least, greatest)
+        return cls(
+            np.array(hub, np.uint8),
+            places,
+            delays,
+            window_ps,
+            window_ps // 2 + greatest - least,
+            least,
+            greatest,
+        )
 
     def find(self, times: Times, channels: Channels, first: int, stop: int) -> tuple[Array, Array]:
         """All heralds whose earlier click (in the stream's order) is one of `times[first:stop]`.
@@ -64,7 +74,9 @@ class HeraldRule:
         Gives each herald's pattern (0..3) and the sum t1 + t2 of its delayed times: twice the herald's
         time, so that it stays an integer.
         """
-        return _find(times, channels, first, stop, self.places, self.delays_ps, self.window_ps, self.reach_ps)
+        return _find(
+            times, channels, first, stop, self.hub, self.places, self.delays_ps, self.window_ps, self.reach_ps
+        )
 
 
 def delay_table(delays_ps: Mapping[int, int]) -> Array:
@@ -83,6 +95,7 @@ def _find(
     channels: Channels,
     first: int,
     stop: int,
+    hub: Channels,
     places: Channels,
     delays: Array,
     window: int,
@@ -90,34 +103,40 @@ def _find(
 ) -> tuple[Array, Array]:
     found = 0
     patterns, sums = np.empty(64, np.int64), np.empty(64, np.int64)
-    # Most tags have no neighbour within reach: those that do are looked for sixty-four at a time.
+    # Most tags have no neighbour within reach: those of the hub that do are looked for 64 at a time.
     last = min(stop, len(times) - 1)
+    one, end = np.uint64(1), np.uint64(len(times))
     for begin in range(first, last, 64):
         if begin + 64 <= last:
-            near = where_close(times, begin, 1, reach)
+            at_hub = np.uint64(0)
+            for k in range(4):
+                at_hub |= where_equal(channels, begin, hub[k])
+            near = where_close(times, begin, 1, reach) & at_hub
         else:
             near = np.uint64(0)
             for k in range(last - begin):
                 near |= np.uint64(times[begin + k + 1] - times[begin + k] <= reach) << np.uint64(k)
         while near:
-            i = begin + np.int64(trailing_zeros(near))
-            near &= near - np.uint64(1)
+            # Unsigned, because numba otherwise tests each index for being negative.
+            i = np.uint64(begin) + trailing_zeros(near)
+            near &= near - one
             place = places[channels[i]]
             if place == _NOT_HUB:
                 continue
             delayed = times[i] + delays[channels[i]]
-            for j in range(i + 1, len(times)):
-                if times[j] - times[i] > reach:
-                    break
+            j = i
+            while j + one < end and times[j + one] - times[i] <= reach:
+                j += one
                 other = places[channels[j]]
-                if other == _NOT_HUB or _PATTERN_OF[place, other] < 0:
+                pattern = _PATTERN_OF[place, other]
+                if pattern < 0:
                     continue
                 partner = times[j] + delays[channels[j]]
                 difference = delayed - partner if place < other else partner - delayed
                 if -window <= 2 * difference < window:
                     if found == len(sums):
                         patterns, sums = _doubled(patterns), _doubled(sums)
-                    patterns[found] = _PATTERN_OF[place, other]
+                    patterns[found] = pattern
                     sums[found] = delayed + partner
                     found += 1
     return patterns[:found], sums[:found]
