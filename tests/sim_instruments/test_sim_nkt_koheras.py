@@ -246,8 +246,8 @@ def test_an_error_of_its_own_is_nack_without_effect(bench: Bench) -> None:
 
 
 async def test_now_and_then_it_does_not_answer() -> None:
-    """Of 10000 requests each stays unanswered with 1/250, 40 in the mean: fewer than 5 or more than 100 happen
-    with less than 1e-10 (Poisson)."""
+    """Of 10000 requests each stays unanswered with 1/250, 40 in the mean: fewer than 5 or more than 100
+    happen with less than 1e-10 (Poisson)."""
     bench = Bench()
     bench.sim.unanswered = 1 / 250
     answers: list[bytes] = []
