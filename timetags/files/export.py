@@ -70,7 +70,7 @@ def write_csv(blocks: Blocks, path: Path) -> int:
 def write_hdf5(blocks: Blocks, path: Path) -> int:
     """Data sets `time_ps` (int64) and `channel` (uint8) of equal length; `start_ps`, `end_ps` and `lost` of
     the whole stream are attributes of the file."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     totals = _Totals()
     with h5py.File(path, "w") as file:
