@@ -2,16 +2,19 @@
 
 Ours takes the stream in blocks of a million tags, as it comes from a tagger or a file; the others have all of
 it at once. All take the same stream of eight channels with the same delays, and what each counts is checked
-against ours before any time is taken; one that counts something else is named apart and never the "best". The
-peers are installed into an environment of their own at first use; one that cannot be is named.
+against ours before any time is taken; one that counts something else is named apart and never the "best".
+The peers are installed into an environment of their own at first use; one that cannot be is named. Times are
+those that a core has worked, so that what else the machine does at the same time counts little.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import process_time
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,11 +42,19 @@ Counts = Array | Sequence[Any]
 
 @dataclass(frozen=True)
 class Way:
-    """Something to measure; `mtags` is what it works on."""
+    """Something to measure: `run` does it and gives what it has counted, or, for a peer, the seconds of a
+    core that it took. `mtags` is what it works on."""
 
     name: str
     run: Callable[[], Any]
     mtags: float
+    of_peer: bool = False
+
+    def seconds(self) -> float:
+        """Do it once; what it took of a core's time."""
+        begun = process_time()
+        answer = self.run()
+        return float(answer) if self.of_peer else process_time() - begun
 
 
 def figures(size: int, memory_size: int, say: Say) -> Iterator[Figure]:
@@ -99,7 +110,7 @@ def _correlation(stream: Stream, peers: "_Peers", c: PlainC | None, folder: Path
             if name != NEAREST_ONLY:
                 same_count = our_ways.correlation_in_steps if name == "tttrlib" else our_ways.correlation
                 _same(peer.made(), [same_count(our_ways.cut(part))], name)
-            ways.append(Way(name, partial(peer.ask, correlate=name), part.mtags))
+            ways.append(Way(name, partial(peer.ask, correlate=name), part.mtags, of_peer=True))
         except (PeerError, _DifferentError) as error:
             absent[name] = str(error)
     rates = _rates(ways)
@@ -164,7 +175,7 @@ def _ptu_read(stream: Stream, peers: "_Peers", folder: Path, say: Say) -> Iterat
             peer_times, peer_channels = peer.made()
             # What a peer calls the first input differs: 0 or 1.
             _same((peer_times, peer_channels - peer_channels.min()), (times, channels - channels.min()), name)
-            ways.append(Way(name, partial(peer.ask, read=name, path=str(path)), stream.mtags))
+            ways.append(Way(name, partial(peer.ask, read=name, path=str(path)), stream.mtags, of_peer=True))
         except (PeerError, _DifferentError) as error:
             absent[name] = str(error)
     if len(ways) == 1:
@@ -179,6 +190,7 @@ def _read(path: Path) -> int:
 
 def _two_cores(stream: Stream) -> Iterator[Figure]:
     blocks = our_ways.cut(stream)
+    load = _load()
     with cores(2) as number:
         if number < 2:
             return
@@ -187,8 +199,13 @@ def _two_cores(stream: Stream) -> Iterator[Figure]:
         "timetags.two_cores",
         one / two,
         f"two correlations in one pass: {stream.mtags / one:.0f} Mtags/s on one thread, "
-        f"{stream.mtags / two:.0f} on two",
+        f"{stream.mtags / two:.0f} on two; {load:.1f} threads ran or waited before",
     )
+
+
+def _load() -> float:
+    """How many threads ran or waited for a core over the last minute; 0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _memory_bandwidth() -> Figure:
@@ -266,9 +283,11 @@ def _saved(stream: Stream, folder: Path) -> dict[str, str]:
 
 
 def _rates(ways: Sequence[Way], rounds: int = 5) -> dict[str, float]:
-    """Mtags/s of each."""
-    taken = interleaved([way.run for way in ways], rounds)
-    return {way.name: way.mtags / seconds for way, seconds in zip(ways, taken, strict=True)}
+    """Mtags/s of each: the median of so many rounds, in each of which all run once. A first one, in which
+    kernels are loaded and memory is touched, does not count."""
+    taken = np.array([[way.seconds() for way in ways] for _ in range(rounds + 1)])
+    seconds = np.median(taken[1:], axis=0)
+    return {way.name: way.mtags / float(s) for way, s in zip(ways, seconds, strict=True)}
 
 
 def _against(name: str, rates: dict[str, float], whom: str, note: str = "") -> Figure:

@@ -210,7 +210,8 @@ class Eta:
         delays = np.zeros(256, np.int64)
         delays[task.first], delays[task.second] = task.first_delay, task.second_delay - task.start
         moved = times + delays[channels]
-        order = np.argsort(moved, kind="stable")
+        # Of equal times, the start must come first: its difference is 0, which is in the range.
+        order = np.lexsort((channels == task.second, moved))
         records = np.zeros(len(times), [("flags", "<u4"), ("channel", "<i4"), ("time", "<i8")])
         records["time"], records["channel"] = moved[order], channels[order]
         self.file = folder / "eta.swabian"

@@ -78,8 +78,9 @@ class Peer:
             env=os.environ | _ONE_THREAD,
         )
 
-    def ask(self, **request: Any) -> None:
-        """Have something done. PeerError with what the worker says, if it fails or ends."""
+    def ask(self, **request: Any) -> float:
+        """Have something done; what it took of a core's time, s. PeerError with what the worker says, if it
+        fails or ends."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -89,6 +90,7 @@ class Peer:
             raise PeerError(f"its process ended with {self._process.wait()}")
         if "error" in (answered := json.loads(answer)):
             raise PeerError(answered["error"])
+        return float(answered["seconds"])
 
     def made(self) -> list[NDArray[Any]]:
         """The arrays that the last request made."""

@@ -1,6 +1,7 @@
 """Runs the ways of one peer on request: a line of JSON comes in, a line of JSON goes out.
 
-A request has one of these shapes; a failure is answered with {"error": ...} and does not end the worker.
+The answer is {"seconds": ...}, what it took of a core's time. A failure is answered with {"error": ...} and
+does not end the worker. A request has one of these shapes:
 
 - {"prepare": way, "times": path, "channels": path, "task": {...}, "folder": path}: ready a correlation.
 - {"correlate": way}: count; the histogram of the last one is kept.
@@ -11,6 +12,7 @@ A request has one of these shapes; a failure is answered with {"error": ...} and
 import json
 import sys
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -52,8 +54,9 @@ def main() -> None:
     worker = Worker()
     for line in sys.stdin:
         try:
-            worker.answer(json.loads(line))
-            answer = {}
+            request, begun = json.loads(line), process_time()
+            worker.answer(request)
+            answer: dict[str, object] = {"seconds": process_time() - begun}
         except Exception as error:  # whatever a peer raises is told, and the others go on
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

@@ -34,8 +34,8 @@ class HeraldRule:
     """Which clicks are a herald, as the kernel wants it.
 
     `hub` are the channels of cH, cV, dH, dV, and `places` maps a channel number to 0..3, its place in them,
-    or 4; `delays_ps` maps it to what is added to its times; `reach_ps` bounds how far apart the two clicks lie
-    in the stream itself.
+    or 4; `delays_ps` maps it to what is added to its times; `reach_ps` bounds how far apart the two clicks
+    lie in the stream itself.
     """
 
     hub: Channels
