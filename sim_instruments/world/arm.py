@@ -7,27 +7,21 @@ correlated with nothing. Source: physics.md 1, "Per-slice tables" and "Thermal e
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import floor, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.world.births import Clusters, Integers, Singles, birth_times
+from sim_instruments.world.births import Births, Clusters, Integers, Singles
 from sim_instruments.world.polarization import Matrix
+from sim_instruments.world.quantiles import Bits, exponential, normal, random_bits
 from sim_instruments.world.scratch import Scratch
-from sim_instruments.world.wave_packets import (
-    GAUSSIAN,
-    WIDTH,
-    Floats,
-    WavePacket,
-    Window,
-    separation,
-)
+from sim_instruments.world.wave_packets import Floats, Law, WavePacket, Window, separation
 from timetags.jit import kernel
 
 Complex = NDArray[np.complex128]
 Room = Callable[[int], tuple[Floats, Singles, Integers]]
-"""Arrays for so many photons: times, separations, rows."""
+"""Arrays for so many photons at most: times, separations, rows."""
 
 
 @dataclass(frozen=True)
@@ -114,28 +108,23 @@ class Arm:
         """Draw what is born in a slice. Photons are put into `room`, `delay_ps` later than they are born and
         with their partner's outcome counted from `first_row`; the partner's clicks are `delays_ps` later."""
         rng, packet, scratch = self.rng, self.packet, self.scratch
-        births = birth_times(packet, statistics.arriving, window, rng, scratch, "births")
-        n = len(births)
-        if packet.kind == GAUSSIAN:
-            decays = rng.standard_normal(out=scratch("decays", n, np.float32), dtype=np.float32)
-        else:
-            decays = rng.standard_exponential(out=scratch("decays", n, np.float32), dtype=np.float32)
-        draws = rng.random(out=scratch("draws", n, np.float32), dtype=np.float32)
-        blurs = scratch("blurs", n if packet.pulsed else 0, np.float32)
-        rng.standard_normal(out=blurs, dtype=np.float32)
+        births = Births.of(packet, statistics.arriving, window)
         lost = len(statistics.edges) - 2
         extra = self._bunched(statistics.clusters, window, lost)
-        n += len(extra.t)
-        t, x, row = room(n) if room else self._room(n)
-        partners = scratch("partners", (lost + 1) * (n + len(extra.click) + 1)).reshape(lost + 1, -1)
+        most = births.most + len(extra.t)
+        t, x, row = room(most) if room else self._room(most)
+        partners = scratch("partners", (lost + 1) * (most + len(extra.click) + 1)).reshape(lost + 1, -1)
         count = np.zeros(lost + 1, dtype=np.int64)
         delays = np.zeros(lost + 1)
         delays[: len(delays_ps)] = delays_ps
-        spread(
-            births, decays, draws, blurs, packet.row(), statistics.edges, delay_ps, delays, first_row,
-            extra.t, extra.x, extra.row, extra.click, extra.outcome, t, x, row, partners, count,
+        words = 4 if packet.width else 3
+        n = spread(
+            births, packet.law, random_bits(rng, words * births.most), words, statistics.edges, delay_ps,
+            delays, first_row, extra.t, extra.x, extra.row, extra.click, extra.outcome,
+            t, x, row, partners, count,
         )  # fmt: skip
-        if packet.pulsed:
+        t, x, row = t[:n], x[:n], row[:n]
+        if packet.width:
             in_order(t, x, row)
         clicks = [times[:k] for times, k in zip(partners[:lost], count[:lost], strict=True)]
         return Born(t, x, row, clicks, extra.orphans)
@@ -170,7 +159,7 @@ class _Extra:
     """What bunched clusters add, in order of time: photons that arrive, and partners that click."""
 
     t: Floats
-    x: Floats
+    x: Singles
     row: Integers
     click: Floats
     outcome: Integers
@@ -179,19 +168,24 @@ class _Extra:
 
 @kernel
 def spread(
-    births: Floats, decays: Singles, draws: Singles, blurs: Singles, packet: Floats, edges: Floats,
-    delay: float, delays: Floats, first_row: int,
-    extra_t: Floats, extra_x: Floats, extra_row: Integers, extra_click: Floats, extra_outcome: Integers,
+    births: Births, law: Law, bits: Bits, words: int, edges: Floats, delay: float, delays: Floats,
+    first_row: int, extra_t: Floats, extra_x: Singles, extra_row: Integers, extra_click: Floats,
+    extra_outcome: Integers,
     t: Floats, x: Singles, row: Integers, partners: Floats, count: NDArray[np.int64],
-) -> None:  # fmt: skip
-    """Draw separation and outcome of every photon, merge in those of bunched clusters, and note where and
-    when partners click. `births` are sorted, as are the extra photons and clicks; `partners` (K + 1, ...) and
-    `count` (K + 1,) take the times by outcome, of which the last, those of lost ones, mean nothing."""
+) -> int:  # fmt: skip
+    """Draw time, outcome and separation of every photon, each with `words` random numbers; merge in those of
+    bunched clusters, in order of time like their clicks; and note where and when partners click. Returns the
+    number of photons. `partners` (K + 1, ...) and `count` (K + 1,) take the times of clicks by outcome; the
+    last row means nothing."""
     lost = len(edges) - 2
-    widths = edges[1:] - edges[:-1]
-    e = f = n = 0
-    for i in range(len(births) + 1):
-        at = births[i] if i < len(births) else inf
+    e = f = n = k = 0
+    time = 0.0
+    while True:
+        at = inf
+        if k < len(bits):
+            time += births.mean * exponential(bits[k])
+            if time < births.end:
+                at = births.first_ps + floor(time) * births.period_ps if births.period_ps else time
         while f < len(extra_click) and extra_click[f] <= at:
             u = extra_outcome[f]
             partners[u, count[u]] = extra_click[f] + delays[u]
@@ -201,19 +195,20 @@ def spread(
             t[n], x[n], row[n] = extra_t[e] + delay, extra_x[e], first_row + extra_row[e]
             n += 1
             e += 1
-        if i == len(births):
-            break
-        r = draws[i]
+        if at == inf:
+            return n
+        r = bits[k + 1] * 2.0**-32
         u = 0
-        for k in range(1, lost + 1):
-            u += r >= edges[k]
-        dx = separation(packet, decays[i], (r - edges[u]) / widths[u])
-        if packet[WIDTH] > 0.0:
-            at += packet[WIDTH] * blurs[i] - dx / 2
+        for outcome in range(1, lost + 1):
+            u += r >= edges[outcome]
+        dx = separation(law, bits[k + 2])
+        if law.width > 0.0:
+            at += law.width * normal(bits[k + 3]) - dx / 2
         t[n], x[n], row[n] = at + delay, dx, first_row + u
         n += 1
         partners[u, count[u]] = at + dx + delays[u]
         count[u] += u < lost  # the last row's first place is written over and over
+        k += words
 
 
 @kernel

@@ -6,15 +6,17 @@ times; nothing is correlated with all other clicks. Source: physics.md 1, "Other
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.world.arm import Complex
-from sim_instruments.world.births import Clusters, Singles, birth_times
+from sim_instruments.world.births import Births, Clusters, Integers, Singles
 from sim_instruments.world.polarization import Matrix
+from sim_instruments.world.quantiles import Bits, exponential, normal, random_bits
 from sim_instruments.world.scratch import Scratch
-from sim_instruments.world.wave_packets import GAUSSIAN, WIDTH, Floats, WavePacket, Window, separation
+from sim_instruments.world.wave_packets import Floats, Law, WavePacket, Window, separation
 from timetags.jit import kernel
 
 
@@ -98,25 +100,17 @@ class Couple:
         """Times of a slice's clicks by the outcomes of the signal and of the idler, each with its delay; the
         idler is born at its time, the signal x later. Nearly sorted; valid until the next slice."""
         rng, packet, scratch = self.rng, self.packet, self.scratch
-        births = birth_times(packet, statistics.pairs, window, rng, scratch, "births")
-        n = len(births)
-        if packet.kind == GAUSSIAN:
-            decays = rng.standard_normal(out=scratch("decays", n, np.float32), dtype=np.float32)
-        else:
-            decays = rng.standard_exponential(out=scratch("decays", n, np.float32), dtype=np.float32)
-        sides = rng.random(out=scratch("sides", n, np.float32), dtype=np.float32)
-        draws = rng.random(out=scratch("draws", n, np.float32), dtype=np.float32)
-        blurs = scratch("blurs", n if packet.pulsed else 0, np.float32)
-        rng.standard_normal(out=blurs, dtype=np.float32)
+        births = Births.of(packet, statistics.pairs, window)
         t, x, fate = statistics.clusters.draw(packet, window, rng, scratch)
         order = np.argsort(t[:, 0])
         t, x, fate = t[order], x[order], fate[order]
         signals, idlers = len(delays_ps[0]), len(delays_ps[1])
-        times = scratch("times", (signals + idlers) * (n + 2 * len(t) + 1))
+        times = scratch("times", (signals + idlers) * (births.most + 2 * len(t) + 1))
         times = times.reshape(signals + idlers, -1)
         count = np.zeros(signals + idlers, dtype=np.int64)
+        words = 4 if packet.width else 3
         split(
-            births, decays, sides, draws, blurs, packet.row(), statistics.outcomes,
+            births, packet.law, random_bits(rng, words * births.most), words, statistics.outcomes,
             np.array([*delays_ps[0], *delays_ps[1]]), signals, idlers, t, x, fate, times, count,
         )  # fmt: skip
         cut = [row[:k] for row, k in zip(times, count, strict=True)]
@@ -125,42 +119,48 @@ class Couple:
 
 @kernel
 def split(
-    births: Floats, decays: Singles, sides: Singles, draws: Singles, blurs: Singles, packet: Floats,
-    outcomes: Floats, delays: Floats, signals: int, idlers: int,
-    cluster_t: Floats, cluster_x: Floats, fate: NDArray[np.int32],
+    births: Births, law: Law, bits: Bits, words: int, outcomes: Floats, delays: Floats, signals: int,
+    idlers: int, cluster_t: Floats, cluster_x: Singles, fate: Integers,
     times: Floats, count: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    """Spread pairs, and clusters in the order of their first idlers, over the outcomes: the rows of `times`
-    take the signals, then the idlers; `count` says how many each."""
-    c = 0
-    for i in range(len(births) + 1):
-        while c < len(fate) and (i == len(births) or cluster_t[c, 0] <= births[i]):
+    """Draw pairs, each with `words` random numbers, and spread them, and clusters in the order of their first
+    idlers, over the outcomes: the rows of `times` take the signals, then the idlers; `count` says how many
+    each."""
+    c = k = 0
+    time = 0.0
+    while True:
+        t = inf
+        if k < len(bits):
+            time += births.mean * exponential(bits[k])
+            if time < births.end:
+                t = births.first_ps + floor(time) * births.period_ps if births.period_ps else time
+        while c < len(fate) and cluster_t[c, 0] <= t:
             rest = fate[c]
             v2, rest = rest % (idlers + 1), rest // (idlers + 1)
             v1, rest = rest % (idlers + 1), rest // (idlers + 1)
             u2, u1 = rest % (signals + 1), rest // (signals + 1)
-            for k in range(2):
-                u, v = (u1, v1) if k == 0 else (u2, v2)
+            for member in range(2):
+                u, v = (u1, v1) if member == 0 else (u2, v2)
                 if u < signals:
-                    times[u, count[u]] = cluster_t[c, k] + cluster_x[c, k] + delays[u]
+                    times[u, count[u]] = cluster_t[c, member] + cluster_x[c, member] + delays[u]
                     count[u] += 1
                 if v < idlers:
                     row = signals + v
-                    times[row, count[row]] = cluster_t[c, k] + delays[row]
+                    times[row, count[row]] = cluster_t[c, member] + delays[row]
                     count[row] += 1
             c += 1
-        if i == len(births):
-            break
-        r = draws[i]
+        if t == inf:
+            return
+        r = bits[k + 1] * 2.0**-32
         outcome = 0
-        for k in range(len(outcomes) - 1):
-            outcome += r >= outcomes[k]
+        for edge in range(len(outcomes) - 1):
+            outcome += r >= outcomes[edge]
         u, row = outcome // idlers, signals + outcome % idlers
-        x = separation(packet, decays[i], sides[i])
-        t = births[i]
-        if packet[WIDTH] > 0.0:
-            t += packet[WIDTH] * blurs[i] - x / 2
+        x = separation(law, bits[k + 2])
+        if law.width > 0.0:
+            t += law.width * normal(bits[k + 3]) - x / 2
         times[u, count[u]] = t + x + delays[u]
         count[u] += 1
         times[row, count[row]] = t + delays[row]
         count[row] += 1
+        k += words

@@ -74,7 +74,7 @@ class Entry:
         self._n = 0
 
     def room(self, n: int) -> tuple[Floats, Singles, Integers]:
-        """Arrays for n more photons, to be filled in the order of time."""
+        """Arrays for n more photons at most, to be filled in the order of time; `keep` says how many came."""
         old, n = len(self.t), len(self.t) + n
         scratch = self._scratch
         t, x, row = scratch("t", n), scratch("x", n, np.float32), scratch("row", n, np.int32)
@@ -82,6 +82,11 @@ class Entry:
         self.t, self.x, self.row = t, x, row
         self._n = old
         return t[old:], x[old:], row[old:]
+
+    def keep(self, n: int) -> None:
+        """So many photons have been put into the last `room`."""
+        n += self._n
+        self.t, self.x, self.row = self.t[:n], self.x[:n], self.row[:n]
 
     def known_ps(self, span_ps: float) -> float:
         """All photons before this time are in, when those of a slice are."""

@@ -125,6 +125,7 @@ class ToHub:
         born = self._arm.emit(
             self._statistics, window, entry.room, entry.first_row, entry.sent.delay_ps, receiver.delays_ps
         )
+        entry.keep(len(born.t))
         lone = self._loners.emit(window, self._arm.rng, self._arm.scratch)
         return lone + [(o.detector, times) for o, times in zip(receiver.outcomes, born.partners, strict=True)]
 
@@ -166,6 +167,7 @@ class ThroughHubs:
         arm, here, there = self._arm, self._here, self._there
         delay = there.sent.delay_ps
         born = arm.emit(self._statistics, window, here.room, here.first_row, here.sent.delay_ps)
+        here.keep(len(born.t))
         clustered, behind = born.orphans
         t, x = lone_photons(there.sent.packet, float(self._statistics.lone[0]), window, arm.rng, arm.scratch)
         there.orphans = (

@@ -9,11 +9,13 @@ Times are picoseconds of the slice.
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, pi, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.world.layout import Biphoton, PairSource
+from sim_instruments.world.quantiles import Bits, exponential, normal, random_bits
 from timetags.jit import inline_kernel, kernel
 
 Floats = NDArray[np.float64]
@@ -60,15 +62,29 @@ def log_ratio(packets: Floats, a: int, b: int, ta: float, tb: float, xa: float, 
     )
 
 
+class Law(NamedTuple):
+    """The law of x, the squared amplitude, ready for drawing."""
+
+    gaussian: bool
+    after: float
+    before: float
+    cut: float
+    """Random bits from here on are for x < 0."""
+    below: float
+    above: float
+    """Stretch what is below and above the cut to 32 bits."""
+    width: float
+
+
 @inline_kernel
-def separation(packet: Floats, decay: float, side: float) -> float:
-    """x drawn from the squared amplitude: `decay` is standard exponential (standard normal for a
-    Gaussian packet), `side` uniform in [0, 1)."""
-    if packet[KIND] == GAUSSIAN:
-        return float(packet[TAU_AFTER] * decay)
-    if side * (packet[TAU_AFTER] + packet[TAU_BEFORE]) < packet[TAU_AFTER]:
-        return float(packet[TAU_AFTER] * decay)
-    return float(-packet[TAU_BEFORE] * decay)
+def separation(law: Law, bits: int) -> float:
+    """x drawn with 32 random bits."""
+    if law.gaussian:
+        return float(law.after * normal(bits))
+    p = float(bits)
+    negative = p >= law.cut
+    p = min((p - law.cut) * law.above if negative else p * law.below, 4294967295.0)
+    return float((-law.before if negative else law.after) * exponential(int(p)))
 
 
 @dataclass(frozen=True)
@@ -171,30 +187,35 @@ class WavePacket:
             ]
         )  # fmt: skip
 
+    @property
+    def law(self) -> Law:
+        """For the kernels that draw x."""
+        both = self.after + self.before
+        cut = 2.0**32 * self.after / both if both else 2.0**32
+        below, above = (2.0**32 / part if part else 0.0 for part in (cut, 2.0**32 - cut))
+        return Law(self.kind == GAUSSIAN, self.after, self.before, cut, below, above, self.width)
+
     def purity(self) -> float:
         """Of a photon of a pulsed pair over time: the sum of the squared Schmidt coefficients of psi."""
         if self.kind == GAUSSIAN:
             return 4 * self.after * self.width / (self.after**2 + 4 * self.width**2)
         # No closed form: the mean share of accepted proposals, the very ones that are drawn later.
-        rng = np.random.Generator(np.random.SFC64(1))
-        n = 1 << 18
-        return accepted(self.row(), rng, n) / n
+        bits = random_bits(np.random.Generator(np.random.SFC64(1)), 4 << 18)
+        return accepted(self.row(), self.law, bits)
 
 
 @kernel
-def accepted(packet: Floats, rng: np.random.Generator, n: int) -> float:
-    """Mean number of n proposed pairs of pairs of one pulse that bunch (physics.md 4, row 9)."""
+def accepted(packet: Floats, law: Law, bits: Bits) -> float:
+    """Mean share of proposed pairs of pairs of one pulse that bunch (physics.md 4, row 9)."""
     packets = packet.reshape(1, -1)
     total = 0.0
-    for _ in range(n):
-        x1 = separation(packet, rng.standard_exponential(), rng.random())
-        x2 = separation(packet, rng.standard_exponential(), rng.random())
-        t1 = packet[WIDTH] * rng.standard_normal() - x1 / 2
-        t2 = packet[WIDTH] * rng.standard_normal() - x2 / 2
+    for k in range(0, len(bits), 4):
+        x1, x2 = separation(law, bits[k]), separation(law, bits[k + 1])
+        t1, t2 = law.width * normal(bits[k + 2]) - x1 / 2, law.width * normal(bits[k + 3]) - x2 / 2
         ratio = np.exp(log_ratio(packets, 0, 0, t1, t2, x1, x2))
         if ratio < inf:
             total += 2 * ratio / (1 + ratio * ratio)
-    return total
+    return total / (len(bits) // 4)
 
 
 @dataclass(frozen=True)
