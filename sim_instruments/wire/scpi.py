@@ -73,8 +73,8 @@ class ErrorQueue:
 @dataclass(frozen=True)
 class Command(Generic[D]):
     """One header of the tree. `read` answers its query, or `look` one that has an argument; of those that
-    change something there is one: `write` takes a number inside `bounds`, `choose` one of `choices`, `take` any
-    text (arguments come in capitals), `act` no argument.
+    change something there is one: `write` takes a number inside `bounds`, `choose` one of `choices`, `take`
+    any text (arguments come in capitals), `act` no argument.
 
     `show` writes the ends of `bounds` when they are asked for by `? MIN` and `? MAX`; `unit` may follow a
     number, with a multiplier (`150mA`, `150m`); `default` is what `DEF` stands for, where it is known.
