@@ -207,6 +207,15 @@ def test_late_clicks_wait_for_their_slice(mean_ps: float) -> None:
     assert abs(late - mean_ps) < 5 * mean_ps / sqrt(n)
 
 
+def test_the_only_photon_of_a_slice_is_as_late_as_any() -> None:
+    """2,000 slices with one each, half of them delayed by an exponential time of 300 ps."""
+    it = OneDetector(detector(jitter_tail=0.5, jitter_tail_s=300e-12), seed=131)
+    tags = np.concatenate([it.expose(i * 10**6, 10**6, np.array([5e5])) for i in range(2000)])
+    late = (tags - 500_000) % 10**6
+    assert abs(np.count_nonzero(late) - 1000) < 5 * sqrt(500)
+    assert abs(late[late > 0].mean() + 0.5 - 300) < 5 * 300 / sqrt(1000)
+
+
 # -- gates ---------------------------------------------------------------------------------------
 
 LATE_PS = 10_800 * SECOND_PS
