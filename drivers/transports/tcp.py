@@ -96,6 +96,17 @@ class Peer(asyncio.Protocol):
         del self._unread[: end + len(terminator)]
         return message
 
+    async def read_exactly(self, count: int) -> bytes:
+        """The next `count` bytes. Waits for ever."""
+        while len(self._unread) < count:
+            if self.lost is not None:
+                raise self.lost
+            self._news.clear()
+            await self._news.wait()
+        message = bytes(self._unread[:count])
+        del self._unread[:count]
+        return message
+
     def read_waiting(self, terminator: bytes) -> list[bytes]:
         """The whole messages that have come already."""
         *messages, rest = bytes(self._unread).split(terminator)
