@@ -12,8 +12,8 @@ from drivers.errors import LimitError
 class PolarizationController(Instrument):
     """Actuators in beam order, each of them a linear retarder whose one free property is its *angle*.
 
-    A linear retarder has a fast axis and a retardance. `angle_is` says which of the two the angle is, the same
-    for all actuators of a model; the other is fixed, and nobody's to set here:
+    A linear retarder has a fast axis and a retardance. `angle_is` says which of the two the angle is, the
+    same for all actuators of a model; the other is fixed, and nobody's to set here:
 
     * "orientation": where the fast axis stands, counted from the instrument's own zero (fibre paddles, wave
       plates). What it does to the light has the period pi.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from drivers.capabilities import Limits, PolarizationController
-from drivers.errors import LimitError
 from drivers.polarization.apt import SetChannelEnable
 from drivers.polarization.apt_instrument import AptInstrument
 
@@ -37,13 +36,7 @@ class ThorlabsMpc320(AptInstrument, PolarizationController):
     async def set_angles(self, angles_rad: Sequence[float]) -> None:
         """Begin to move the three paddles to these angles in radians; each moves on its own. Raises
         LimitError when one is out of range, or their number wrong, before anything is sent."""
-        if len(angles_rad) != self.actuators:
-            raise LimitError(
-                self.name, str(self.address), f"{len(angles_rad)} angles for {self.actuators} paddles",
-                "Give one angle for each paddle, in beam order",
-            )  # fmt: skip
-        for angle in angles_rad:
-            self.check_limit("paddle angle", angle, self.angle_limits)
+        self.check_angles(angles_rad)
         await self._move(
             {
                 channel: round(angle * STEPS_PER_RADIAN)
