@@ -90,9 +90,9 @@ def _integer(value: int) -> bytes:
 
 
 def _name_bytes(numbers: Oid) -> bytes:
-    """The first two numbers share a byte; each further one has seven bits a byte, the highest first."""
-    content = bytearray([40 * numbers[0] + numbers[1]])
-    for number in numbers[2:]:
+    """The first two numbers are written as one; each has seven bits a byte, the highest first."""
+    content = bytearray()
+    for number in (40 * numbers[0] + numbers[1], *numbers[2:]):
         groups = [number & 0x7F]
         while number := number >> 7:
             groups.append(0x80 | number & 0x7F)
@@ -103,13 +103,17 @@ def _name_bytes(numbers: Oid) -> bytes:
 def _names(content: bytes) -> Oid:
     if not content or content[-1] & 0x80:
         raise ValueError("a name that ends in the middle of a number")
-    numbers, number = list(divmod(content[0], 40)), 0
-    for byte in content[1:]:
+    numbers: list[int] = []
+    number = 0
+    for byte in content:
         number = number << 7 | byte & 0x7F
+        if number >= 2**32:  # RFC 2578, section 3.5
+            raise ValueError("a number of a name that is too large")
         if not byte & 0x80:
             numbers.append(number)
             number = 0
-    return tuple(numbers)
+    first = min(2, numbers[0] // 40)
+    return (first, numbers[0] - 40 * first, *numbers[1:])
 
 
 def _signed(content: bytes) -> int:

@@ -56,9 +56,12 @@ NAMES_AT_ONCE = 20
 
 
 class WhiteRabbitSettings(Settings):
-    """How the switch is asked."""
+    """How the switch is asked, and what hangs on it."""
 
     community: str = "public"
+    taggers: tuple[str, ...] = ()
+    """Time taggers that have their clock from it, by their names in the testbed file. The simulated bench
+    takes their reference away while the switch is not locked; the driver has no use for it."""
 
 
 class WhiteRabbitSwitch(ClockMonitor):
