@@ -31,7 +31,6 @@ class BeamLight:
     def __init__(self, beam: Beam, laser: LaserPort, seed: int) -> None:
         self.beam, self._laser = beam, laser
         self.name = beam.name
-        self.hubs = None
         self.lag_ps = 0.0
         vector = np.array(beam.polarization, dtype=np.complex128)
         self._vector = vector / np.linalg.norm(vector)
@@ -60,7 +59,7 @@ class BeamLight:
         self._traced = optics.trace(self.beam.path, self.beam.wavelength_m, self._laser.detuning_hz)
         self._destination = Destination.of(self._traced, 1.0, lead_ps, channels, hubs)
 
-    def tune(self, channels: Mapping[str, Channel], order: Mapping[Hub, int]) -> None:  # noqa: ARG002
+    def tune(self, channels: Mapping[str, Channel]) -> None:
         """Work out what the settings make of the light."""
         photons_hz = self._power_w * self.beam.wavelength_m / (PLANCK * LIGHT_SPEED)
         destination, end = self._destination, self._destination.end

@@ -6,41 +6,60 @@ their way to another; then measurements are decided one after the other, along t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sim_instruments.world.hub import Hub
 
+CROSSTALK = 1e-4
+"""A source whose pairs come to two measurements so much more rarely than those of another one is there by the
+crosstalk of a switch."""
 
-def chains(hubs: Sequence[Hub], links: Mapping[str, tuple[Hub, Hub]]) -> list[list[Hub]]:
-    """The measurements in the order in which they are decided, those that depend on each other together.
-    `links` are sources by name and where their photons go.
 
-    ValueError, naming the sources, for a ring, and where more than two sources that go on to others meet.
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A source the photons of which go to two measurements, and how many of its pairs do, per second."""
+
+    light: str
+    hubs: tuple[Hub, Hub]
+    pairs_hz: float
+
+
+Links = Mapping[Hub, list[Link]]
+
+
+def chains(hubs: Sequence[Hub], links: Sequence[Link]) -> tuple[list[list[Hub]], set[str]]:
+    """The measurements in the order in which they are decided, those that depend on each other together; and
+    the sources that would spoil the order, but by crosstalk only: they can be followed as noise.
+
+    ValueError, naming the sources, where others close a ring or more than two meet at a measurement.
     """
-    neighbours: dict[Hub, list[tuple[str, Hub]]] = {hub: [] for hub in hubs}
-    for name, (a, b) in links.items():
-        neighbours[a].append((name, b))
-        neighbours[b].append((name, a))
-    for hub, onward in neighbours.items():
-        if len(onward) > 2:
-            names = ", ".join(name for name, _ in onward)
-            raise ValueError(
-                f"{hub.measurement.name}: the partners of {names} all go to other Bell-state measurements; "
-                "the light field follows two such sources at one measurement"
-            )
-    found: list[list[Hub]] = []
-    seen: set[Hub] = set()
-    for hub, onward in neighbours.items():
-        if hub in seen or len(onward) == 2:
-            continue  # in the middle of a chain: it is begun at an end
-        chain = [hub]
-        while following := [other for _, other in neighbours[chain[-1]] if other not in chain]:
-            chain.append(following[0])
-        seen.update(chain)
-        found.append(chain)
-    rings = sorted({name for hub in hubs if hub not in seen for name, _ in neighbours[hub]})
-    if rings:
-        raise ValueError(
-            f"{', '.join(rings)}: these sources close a ring of Bell-state measurements; the light field "
-            "follows chains with two ends"
-        )
-    return found
+    known: dict[Hub, list[Link]] = {hub: [] for hub in hubs}
+    faint: set[str] = set()
+    for link in sorted(links, key=lambda link: -link.pairs_hz):
+        a, b = link.hubs
+        if b in (around := _walk(a, known)):
+            hindered, what = {old for hub in around for old in known[hub]}, "close a ring of"
+        else:
+            hindered = {old for hub in (a, b) if len(known[hub]) == 2 for old in known[hub]}
+            what = "cross at one of their"
+        if not hindered:
+            known[a].append(link)
+            known[b].append(link)
+        elif link.pairs_hz <= CROSSTALK * min(old.pairs_hz for old in hindered):
+            faint.add(link.light)
+        else:
+            names = ", ".join(sorted({link.light} | {old.light for old in hindered}))
+            raise ValueError(f"{names}: these sources {what} Bell-state measurements, which must form chains")
+    ordered: list[list[Hub]] = []
+    for hub in hubs:
+        if len(known[hub]) < 2 and not any(hub in chain for chain in ordered):
+            ordered.append(_walk(hub, known))
+    return ordered, faint
+
+
+def _walk(start: Hub, known: Links) -> list[Hub]:
+    """All measurements that depend on one, in the order of the chain if that is an end of it."""
+    walked = [start]
+    for hub in walked:
+        walked += [other for link in known[hub] for other in link.hubs if other not in walked]
+    return walked

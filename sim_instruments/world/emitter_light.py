@@ -42,7 +42,6 @@ class EmitterLight:
     def __init__(self, emitter: Emitter, laser: LaserPort | None, seed: int) -> None:
         self.emitter, self._laser = emitter, laser
         self.name = emitter.name
-        self.hubs = None
         self.lag_ps = 0.0
         vector = np.array(emitter.polarization, dtype=np.complex128)
         vector /= np.linalg.norm(vector)
@@ -101,7 +100,7 @@ class EmitterLight:
         traced = optics.trace(emitter.path, emitter.wavelength_m, emitter.carrier_offset_hz)
         self._destination = Destination.of(traced, emitter.transmission, lead_ps, channels, hubs)
 
-    def tune(self, channels: Mapping[str, Channel], order: Mapping[Hub, int]) -> None:  # noqa: ARG002
+    def tune(self, channels: Mapping[str, Channel]) -> None:
         """Work out what the settings make of the photons."""
         destination, end, emitter = self._destination, self._destination.end, self.emitter
         destination.shine_noise(channels)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sim_instruments.world.births import Integers, Singles
 from sim_instruments.world.tables import Complex, Tables
 from sim_instruments.world.wave_packets import ALIKE, LINEWIDTH, Floats, log_amplitude, log_ratio
-from timetags.jit import kernel
+from timetags.jit import inline_kernel, kernel
 
 Bytes = NDArray[np.int8]
 
@@ -25,18 +25,15 @@ MAX_GROUP = 4
 MAX_CLUMP = 16
 
 
-@kernel
-def pair_probabilities(
-    g1: Complex, g2: Complex, d1: float, d2: float, exchange: complex, probabilities: Floats
-) -> None:
-    """P(photon at t1 takes p, photon at t2 takes q) for all 16 (p, q), not normalised."""
-    for p in range(4):
-        for q in range(4):
-            probabilities[4 * p + q] = (
-                d1 * (g1[p, p] * g2[q, q]).real
-                + d2 * (g1[q, q] * g2[p, p]).real
-                + 2 * (exchange * g1[p, q] * g2[q, p]).real
-            )
+@inline_kernel
+def pair_probability(g1: Complex, g2: Complex, p: int, q: int, ratio: float, exchange: complex) -> float:
+    """P(photon at t1 takes p, photon at t2 takes q), not normalised: with f2 / f1 = `ratio`, and what is left
+    of it in the exchange term, with its phase."""
+    return float(
+        g1[p, p].real * g2[q, q].real
+        + ratio * ratio * g1[q, q].real * g2[p, p].real
+        + 2 * (exchange * g1[p, q] * g2[q, p]).real
+    )
 
 
 @kernel
@@ -53,7 +50,7 @@ def draw(probabilities: Floats, n: int, rng: np.random.Generator) -> int:
     return n - 1
 
 
-@kernel
+@inline_kernel
 def coherence(tables: Tables, a: int, b: int, distance: float) -> float:
     """What is left of the exchange term of photons of lights a and b: within one light, the share that
     is in the same mode; between inputs, the overlap of the modes and of the lines; between lights on one
@@ -167,40 +164,66 @@ def _route_many(
         rest //= 4
 
 
+@inline_kernel
+def _draw_pair(g1: Complex, g2: Complex, ratio: float, exchange: complex, r: float) -> int:
+    """Ports p, q of two photons, as 4 p + q, drawn with r in [0, 1)."""
+    alone, met = 1.0 + ratio * ratio, complex(0.0, 0.0)
+    trace1 = trace2 = 0.0
+    for p in range(4):
+        trace1 += g1[p, p].real
+        trace2 += g2[p, p].real
+        for q in range(4):
+            met += g1[p, q] * g2[q, p]
+    r *= alone * trace1 * trace2 + 2 * (exchange * met).real
+    for p in range(4):
+        for q in range(4):
+            r -= max(pair_probability(g1, g2, p, q, ratio, exchange), 0.0)
+            if r < 0.0:
+                return 4 * p + q
+    return 15
+
+
 @kernel
+def _leave_partner(
+    tables: Tables, other: Complex, mine: int, others: int, ratio: float, exchange: complex, state: Complex
+) -> None:
+    """The state (2, 2) of the partner of an undecided photon that took port `mine` while the `other` one, of
+    that port density matrix, took `others`."""
+    s = tables.partner
+    for v in range(2):
+        for w in range(2):
+            cross = exchange * s[mine, others, v, w] * other[others, mine]
+            back = (exchange * s[mine, others, w, v] * other[others, mine]).conjugate()
+            state[v, w] = (
+                s[mine, mine, v, w] * other[others, others]
+                + ratio * ratio * s[others, others, v, w] * other[mine, mine]
+                + cross
+                + back
+            )
+
+
+@inline_kernel
 def _route_two(
-    i: int, j: int, t: Floats, x: Singles, row: Integers, tables: Tables, rng: np.random.Generator,
+    i: int, j: int, log: float, t: Floats, row: Integers, tables: Tables, r: float,
     port: Bytes, joint: NDArray[np.int64], states: Complex, n_joint: int,
 ) -> int:  # fmt: skip
-    """Two photons; returns how many partners' states are known now."""
+    """Two photons, `log` the logarithm of f2 / f1; returns how many partners' states are known now."""
     a, b = tables.light[row[i]], tables.light[row[j]]
-    ratio = exp(log_ratio(tables.packets, a, b, t[i], t[j], x[i], x[j]))
+    ratio = exp(log)
     phase = (tables.carrier[b] - tables.carrier[a]) * (t[i] - t[j])
-    exchange = ratio * coherence(tables, a, b, abs(t[j] - t[i])) * complex(cos(phase), sin(phase))
+    turn = complex(cos(phase), sin(phase)) if phase != 0.0 else complex(1.0, 0.0)
+    exchange = ratio * coherence(tables, a, b, abs(t[j] - t[i])) * turn
     g1, g2 = tables.conditional[row[i]], tables.conditional[row[j]]
-    probabilities = np.empty(16)
-    pair_probabilities(g1, g2, 1.0, ratio * ratio, exchange, probabilities)
-    both = draw(probabilities, 16, rng)
+    both = _draw_pair(g1, g2, ratio, exchange, r)
     p, q = both // 4, both % 4
     port[i], port[j] = p, q
-    for k in range(2):
-        me = i if k == 0 else j
-        if row[me] != tables.undecided:
-            continue
-        mine, others = (p, q) if k == 0 else (q, p)
-        other = g2 if k == 0 else g1
-        s = tables.partner
-        for v in range(2):
-            for w in range(2):
-                cross = exchange * s[mine, others, v, w] * other[others, mine]
-                back = (exchange * s[mine, others, w, v] * other[others, mine]).conjugate()
-                states[n_joint, v, w] = (
-                    s[mine, mine, v, w] * other[others, others]
-                    + ratio * ratio * s[others, others, v, w] * other[mine, mine]
-                    + cross
-                    + back
-                )
-        joint[n_joint] = me
+    if row[i] == tables.undecided:
+        _leave_partner(tables, g2, p, q, ratio, exchange, states[n_joint])
+        joint[n_joint] = i
+        n_joint += 1
+    if row[j] == tables.undecided:
+        _leave_partner(tables, g1, q, p, ratio, exchange, states[n_joint])
+        joint[n_joint] = j
         n_joint += 1
     return n_joint
 
@@ -213,7 +236,10 @@ def _route_group(
     if n == 1:
         _route_alone(members[0], row, tables, rng, port)
     elif n == 2:
-        return _route_two(members[0], members[1], t, x, row, tables, rng, port, joint, states, n_joint)
+        i, j = members[0], members[1]
+        a, b = tables.light[row[i]], tables.light[row[j]]
+        log = log_ratio(tables.packets, a, b, t[i], t[j], x[i], x[j])
+        return _route_two(i, j, log, t, row, tables, rng.random(), port, joint, states, n_joint)
     elif n > 2:
         _route_many(members, n, t, x, row, tables, rng, port)
     return n_joint
@@ -282,12 +308,15 @@ def route(
         size = j - i
         if size == 2:
             a, b = light[row[i]], light[row[i + 1]]
-            if not abs(log_ratio(packets, a, b, t[i], t[i + 1], x[i], x[i + 1])) <= MAX_LOG_RATIO:
-                for k in range(i, j):  # the usual pair of neighbours: too far apart to interfere
+            log = log_ratio(packets, a, b, t[i], t[i + 1], x[i], x[i + 1])
+            if abs(log) <= MAX_LOG_RATIO:
+                n_joint = _route_two(i, i + 1, log, t, row, tables, draws[i], port, joint, states, n_joint)
+            else:  # the usual pair of neighbours: too far apart to interfere
+                for k in range(i, j):
                     p = single[row[k]]
                     port[k] = (draws[k] >= p[0]) + (draws[k] >= p[1]) + (draws[k] >= p[2])
-                i = j
-                continue
+            i = j
+            continue
         for a in range(size):
             label[a] = a
         for b in range(1, size):

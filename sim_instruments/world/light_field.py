@@ -173,11 +173,14 @@ class LightField:
             hub.darken()
         for light in self._lights:
             light.aim(self._optics, self._channels, self._hubs, self._lead_ps)
-        links = {light.name: light.hubs for light in self._lights if light.hubs}
-        ordered = chains(list(self._hubs.values()), links)
+        links = [link for light in self._lights if isinstance(light, PairLight) and (link := light.link)]
+        ordered, faint = chains(list(self._hubs.values()), links)
         order = {hub: k for chain in ordered for k, hub in enumerate(chain)}
         for light in self._lights:
-            light.tune(self._channels, order)
+            if isinstance(light, PairLight):
+                light.tune(self._channels, order, light.name in faint)
+            else:
+                light.tune(self._channels)
         for hub in self._hubs.values():
             hub.tune()
         self._chains = [lit for chain in ordered if (lit := [hub for hub in chain if hub.entries])]

@@ -6,6 +6,7 @@ import numpy as np
 
 from sim_instruments.ports import LaserPort
 from sim_instruments.world.arm import Arm
+from sim_instruments.world.chain import Link
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.couple import Couple
 from sim_instruments.world.destinations import Destination, Entrance, Receiver
@@ -35,7 +36,6 @@ class PairLight:
         self._arms = Arm(packet.mirrored, rng), Arm(packet, rng)
         """For signals, for idlers that go to a Bell-state measurement."""
         self._ends: tuple[Destination, Destination]
-        self._route: Route
 
     @property
     def lag_ps(self) -> float:
@@ -63,24 +63,40 @@ class PairLight:
         )
 
     @property
-    def hubs(self) -> tuple[Hub, Hub] | None:
+    def link(self) -> Link | None:
         """The two measurements that its photons go to, where they go to two."""
         signal, idler = (destination.end for destination in self._ends)
-        if isinstance(signal, Entrance) and isinstance(idler, Entrance) and signal.hub is not idler.hub:
-            return signal.hub, idler.hub
-        return None
+        if not isinstance(signal, Entrance) or not isinstance(idler, Entrance) or signal.hub is idler.hub:
+            return None
+        arrive = np.kron(*(end.ports.conj().T @ end.ports for end in (signal, idler)))
+        pairs_hz = self._rate_hz * float(np.trace(arrive @ self._rhos[1]).real)
+        return Link(self.name, (signal.hub, idler.hub), pairs_hz)
 
-    def tune(self, channels: Mapping[str, Channel], order: Mapping[Hub, int]) -> None:
-        """Work out what the settings make of the pairs; `order` is that in which hubs are decided."""
-        source = self.source
-        strength = self._pump.power_w / source.pump_power_w
-        rate_hz = source.pair_rate_hz * strength
+    @property
+    def _strength(self) -> float:
+        return self._pump.power_w / self.source.pump_power_w
+
+    @property
+    def _rate_hz(self) -> float:
+        return self.source.pair_rate_hz * self._strength
+
+    def tune(self, channels: Mapping[str, Channel], order: Mapping[Hub, int], faint: bool) -> None:
+        """Work out what the settings make of the pairs; `order` is that in which hubs are decided. A `faint`
+        source's photons are noise wherever they arrive."""
+        source, rate_hz = self.source, self._rate_hz
         unpaired = source.unpaired_signal_hz, source.unpaired_idler_hz
         for destination, alone, unpaired_hz in zip(self._ends, self._alone, unpaired, strict=True):
-            destination.shine(channels, alone, rate_hz)
-            destination.shine_plainly(channels, unpaired_hz * strength)
+            destination.shine_plainly(channels, unpaired_hz * self._strength)
             destination.shine_noise(channels)
-        self._route = self._routed(rate_hz * PS, channels, order)
+            if faint:
+                destination.shine_plainly(channels, rate_hz, alone)
+            else:
+                destination.shine(channels, alone, rate_hz)
+        if faint:
+            dark = Receiver(), Receiver()
+            self._route: Route = ToReceivers(self._couple, 0.0, self._rhos[1], dark, channels)
+        else:
+            self._route = self._routed(rate_hz * PS, channels, order)
 
     def _routed(self, rate: float, channels: Mapping[str, Channel], order: Mapping[Hub, int]) -> Route:
         signal, idler = self._ends[0].end, self._ends[1].end

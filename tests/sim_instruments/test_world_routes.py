@@ -391,8 +391,23 @@ def test_rings_and_crossroads_are_refused_by_name() -> None:
     roads = tuple(pairs(f"s{k}", "h0.a", f"h{k}.a") for k in (1, 2, 3))
     hubs = tuple(hub(f"h{k}") for k in range(4))
     bench = LightBench(roads, ports_of("h0", "h1", "h2", "h3"), {"measurements": hubs})
-    with pytest.raises(ValueError, match="h0: the partners of s1, s2, s3 all go to other"):
+    with pytest.raises(ValueError, match="s1, s2, s3: these sources cross"):
         bench.watch(0.1)
+
+
+def test_crosstalk_closes_no_ring() -> None:
+    """Two sources at two hubs, one of them by crosstalk of a switch at both ends: that one is noise."""
+    switch = Switch("switch", {1: ("h1.b",), 2: ("h2.b",)}, crosstalk_db=40.0)
+    bench = LightBench(
+        (pairs("s1", "h1.a", "h2.a"), pairs("s2", "switch.1", "switch.2")),
+        ports_of("h1", "h2"),
+        {"measurements": (hub("h1"), hub("h2")), "switches": (switch,)},
+    )
+    bench.ports.switches["switch"] = SwitchPort({})
+    tags = bench.watch(0.5)
+    expected = 5e5 * (1 + 2e-4)  # both photons of s2 leak to either hub
+    for name in ("h1", "h2"):
+        assert abs(sum(len(tags[port]) for port in ports_of(name)) - expected) < Z * sqrt(1.02 * expected)
 
 
 def test_a_chain_is_followed_from_either_end_and_with_sources_missing() -> None:
