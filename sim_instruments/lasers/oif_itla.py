@@ -111,10 +111,11 @@ class Registers:
     kept: dict[int, int] = field(default_factory=lambda: dict(KEPT))
     latched: dict[int, int] = field(default_factory=lambda: {FATAL: 0, WARNING: 0})
     _pending: bytes = b""
+    _stale: bytes = b""
 
     def received(self, data: bytes) -> bytes:
         """The answers to what arrives. A damaged packet is complained of, and what came with it dropped,
-        so that the next one begins where it should (invented: the real module goes by pauses)."""
+        so that the next one begins where it should (invented, as is `pause`)."""
         self._pending += data
         answers = b""
         while len(self._pending) >= 4:
@@ -130,6 +131,12 @@ class Registers:
                     self.last = self.answer(register, high << 8 | low, bool(first & 1))
             answers += self.last
         return answers
+
+    def pause(self) -> None:
+        """Time passes: a packet that has begun and not gone on since the last time is given up."""
+        if self._pending == self._stale:
+            self._pending = b""
+        self._stale = self._pending
 
     def answer(self, register: int, data: int, write: bool) -> bytes:
         if register == NOP:
@@ -233,6 +240,7 @@ class SimOifItla(SimInstrument):
 
     def advance(self, seconds: float) -> None:
         self.module.advance(seconds)
+        self.registers.pause()
 
     def power_cycle(self) -> None:
         """Output off, set-points at their defaults."""

@@ -114,6 +114,18 @@ def test_a_damaged_packet_is_complained_of_and_has_no_effect(bench: Bench) -> No
     assert bench.raw("61 31 03 e8") == "34 31 03 e8"
 
 
+def test_a_packet_that_does_not_go_on_is_given_up_after_a_pause(bench: Bench) -> None:
+    assert bench.raw("00") == ""
+    bench.sim.advance(0.25)
+    assert bench.raw("00") == ""  # it goes on
+    bench.sim.advance(0.25)
+    assert bench.raw("00 00") == "54 00 00 10"
+    assert bench.raw("00") == ""
+    bench.sim.advance(0.25)
+    bench.sim.advance(0.25)
+    assert bench.raw("20 02 00 00") == "a6 02 00 0e"
+
+
 def test_the_last_answer_is_sent_again_when_asked_for(bench: Bench) -> None:
     assert bench.raw("61 31 03 e8") == "34 31 03 e8"
     assert bench.raw("88 00 00 00") == "34 31 03 e8"
@@ -273,5 +285,6 @@ def test_any_bytes_leave_it_able_to_answer(chunks: list[bytes]) -> None:
             chunk = bytes([(chunk[0] & 0x0F) | ((parity >> 4) ^ (parity & 0x0F)) << 4, *chunk[1:]])
         bench.registers.received(chunk)
         bench.sim.advance(0.25)
-    answers = [bench.raw("20 02 00 00") for _ in range(3)]
-    assert answers[-1] == "a6 02 00 0e"
+    for _ in range(2):
+        bench.sim.advance(0.25)
+    assert bench.raw("20 02 00 00") == "a6 02 00 0e"
