@@ -59,20 +59,22 @@ class DelayGenerator(Instrument):
         """Whether pulses come from the internal trigger, read from the instrument."""
 
     def controls(self) -> tuple[Control, ...]:
+        # Half of the way for each, so that whatever is set of the two, the end of the pulse is inside.
+        half = Limits(self.delay_limits.low, self.delay_limits.high / 2, "s")
+
         async def read(output: int, edge: str) -> float:
             return float(getattr(await self.pulse(output), edge))
 
         async def write(output: int, edge: str, seconds: float) -> None:
             self.check_limit(edge, seconds, self.delay_limits)
+            self.check_limit(edge.removesuffix("_s"), seconds, half)
             await self.set_pulse(output, replace(await self.pulse(output), **{edge: seconds}))
 
         return (
             Control("rate", "Hz", self.rate, self.set_rate, self.rate_limits),
             Control("running", "", self.is_running, self.set_running, energises=True),
             *(
-                Control(
-                    f"{name}.{n}", "s", partial(read, n, edge), partial(write, n, edge), self.delay_limits
-                )
+                Control(f"{name}.{n}", "s", partial(read, n, edge), partial(write, n, edge), half)
                 for n in self.outputs
                 for name, edge in (("delay", "delay_s"), ("width", "width_s"))
             ),

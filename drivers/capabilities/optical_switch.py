@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
 
@@ -11,6 +12,9 @@ class OpticalSwitch(Instrument):
     """A switch or switch matrix. Inputs and outputs are numbered from 1 each, whatever numbers the
     instrument has for them. Safe state: its connections as they are; it emits nothing, and others' light
     may pass it."""
+
+    can_disconnect: ClassVar[bool] = True
+    """False for a switch whose inputs always lead to an output."""
 
     @property
     @abstractmethod
@@ -37,15 +41,17 @@ class OpticalSwitch(Instrument):
         """Input -> output as the instrument says; inputs that lead nowhere are missing."""
 
     def controls(self) -> tuple[Control, ...]:
-        """The output of each input, 0 where it leads nowhere."""
+        """The output of each input, 0 where it leads nowhere (and can)."""
+
+        outputs = Limits(0 if self.can_disconnect else 1, max(self.outputs), "1")
 
         async def read(input_: int) -> float:
             return (await self.connections()).get(input_, 0)
 
         async def write(input_: int, output: float) -> None:
+            self.check_limit("output", output, outputs)
             await (self.connect(input_, int(output)) if output else self.disconnect(input_))
 
-        outputs = Limits(0, max(self.outputs), "1")
         return tuple(
             Control(f"output.{n}", "1", partial(read, n), partial(write, n), outputs) for n in self.inputs
         )

@@ -75,6 +75,7 @@ class AgiltronCl(OpticalSwitch):
     model = "agiltron_cl"
     manufacturer = "Agiltron"
     schemes = ("serial",)
+    can_disconnect = False
     settings_model = AgiltronSettings
     settings: AgiltronSettings
 

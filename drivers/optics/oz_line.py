@@ -87,10 +87,13 @@ class OzLine:
         self._line = SerialFrameLine(
             name, address, BAUD, deadline,
             decoder=AnswerDecoder, on_frame=self._heard,
-            probe=Probe[Answer](self._bytes(self._question), lambda a: a.whole and self._knows(a.lines)),
+            probe=Probe[Answer](
+                self._bytes(self._question),
+                lambda a: a.whole and self._knows(self._unechoed(self._question, a.lines)),
+            ),
         )  # fmt: skip
         self._turn = asyncio.Lock()
-        self._motion = ""
+        self._motion = self._unfinished = ""
         self._given_up_at = 0.0
         self._refusal = ""
 
@@ -112,11 +115,20 @@ class OzLine:
             raise RefusedError(self.name, str(self.address), refusal)
 
     async def open(self) -> None:
-        """Open the line, unless open. Raises ConnectError."""
-        await self._line.open()
+        """Open the line, unless open. A motion that was under way when it was closed may go on: then the
+        instrument does not answer now, and `moving` says so. Raises ConnectError, LineError."""
+        async with self._turn:
+            await self._line.open()
+            unfinished, self._unfinished = self._unfinished, ""
+            if unfinished:
+                try:
+                    await self._ask(self._question, self._knows)
+                except DeadlineError:
+                    self._moves(unfinished)
 
     async def close(self) -> None:
         """Close the line. Never raises; may be called twice."""
+        self._unfinished = self.moving or self._unfinished
         self._motion = self._refusal = ""
         await self._line.close()
 

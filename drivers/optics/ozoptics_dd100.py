@@ -49,6 +49,7 @@ class OzOpticsDd100(Attenuator):
         self._line = OzLine(name, address, deadline, ending="\r", probe=(CONFIGURATION, is_configuration))
         self._limits = Limits(0.0, math.inf, "dB")
         self._identity = Identity(self.manufacturer, "DD-100-MC", "", "")
+        self._homing = HOME  # the command whose motion finds the zero position
 
     async def open(self) -> None:
         """Open the line and read the configuration."""
@@ -74,12 +75,15 @@ class OzOpticsDd100(Attenuator):
         return False
 
     async def home(self) -> None:
-        """Begin to look for the zero position, which takes up to 40 s."""
+        """Begin to look for the zero position, for up to 40 s. Does nothing while it does so anyway."""
+        if self._line.moving and self._line.moving == self._homing:
+            return
         await self._shown()  # it is there, and nothing is late
+        self._homing = HOME
         await self._line.begin(HOME, first_line=False)
 
     async def is_homed(self) -> bool:
-        return self._line.moving != HOME and await self._shown() is not None
+        return self._line.moving != self._homing and await self._shown() is not None
 
     async def set_attenuation(self, attenuation_db: float) -> None:
         """Begin to go to this attenuation in dB, to 0.01 dB. Raises RefusedError before homing and while it
@@ -132,6 +136,8 @@ class OzOpticsDd100(Attenuator):
         await self._configure()
         darkest = f"A{self._limits.high:.2f}"
         shown = await self._shown()
+        if shown is None:
+            self._homing = darkest
         if shown is None or shown < self._limits.high - STEP_DB:
             await self._line.begin(darkest, first_line=True)
 

@@ -37,6 +37,7 @@ class ThorlabsOsw(OpticalSwitch):
     model = "thorlabs_osw"
     manufacturer = "Thorlabs"
     schemes = ("serial",)
+    can_disconnect = False
     settings_model = OswSettings
     settings: OswSettings
 
