@@ -106,10 +106,7 @@ class ThorlabsPax1000(Polarimeter):
         """Whether the plate turns at its speed and a result is there; True while it does not measure."""
         if not await self.is_measuring():
             return True
-        if not await self._flag("INP:ROT:SETT?"):
-            return False
-        result = await self._result()
-        return result[MODE] != 0 and not _wrong_with(result)
+        return await self._flag("INP:ROT:SETT?") and (await self._result())[MODE] != 0
 
     async def stokes(self) -> Stokes:
         if not await self.is_measuring() or not await self._flag("INP:ROT:SETT?"):
