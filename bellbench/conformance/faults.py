@@ -74,6 +74,7 @@ async def test_with_patience_everything_works(stand: Stand, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", LOSSES)
 async def test_no_fault_gives_a_question_the_answer_of_another(stand: Stand, fault: str) -> None:
+    stand.hasten()
     await stand.driver.open()
     identity, before = await stand.driver.identity(), await readings(stand)
     for control in stand.driver.controls()[:TRIED]:

@@ -33,10 +33,13 @@ def near(control: Control, found: float, wanted: float) -> bool:
 
 
 def set_points(limits: Limits) -> list[float]:
-    """Both ends, the middle, and one that is no round number; whole numbers where the limits count things."""
+    """Both ends, the middle, and one that is no round number; whole numbers where the limits count things,
+    and whole steps where they have some."""
     low = limits.low if math.isfinite(limits.low) else -1.0
     high = limits.high if math.isfinite(limits.high) else 1.0
     points = [low, high, (low + high) / 2, low + 0.618 * (high - low)]
+    if limits.step:
+        return [low + round((point - low) / limits.step) * limits.step for point in points]
     return [float(round(point)) for point in points] if limits.unit == "1" else points
 
 
@@ -111,6 +114,7 @@ async def test_outside_the_limits_nothing_is_sent(stand: Stand) -> None:
 
 
 async def test_silence_ends_at_the_deadline_and_names_the_instrument(stand: Stand) -> None:
+    stand.hasten()
     await stand.driver.open()
     before = await readings(stand)
     stand.sim.faults.silent = True
@@ -123,6 +127,7 @@ async def test_silence_ends_at_the_deadline_and_names_the_instrument(stand: Stan
 
 
 async def test_a_cancelled_question_leaves_the_line_in_step(stand: Stand) -> None:
+    stand.hasten()
     await stand.driver.open()
     identity = await stand.driver.identity()
     before = await readings(stand)
