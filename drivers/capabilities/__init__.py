@@ -6,6 +6,7 @@ replaced by another of its kind with a change of the testbed file alone.
 
 from drivers.capabilities.attenuator import Attenuator
 from drivers.capabilities.clock_monitor import ClockMonitor, ClockStatus
+from drivers.capabilities.coincidence_counter import CoincidenceCounter, Counts
 from drivers.capabilities.delay_generator import DelayGenerator, Pulse
 from drivers.capabilities.delay_line import DelayLine
 from drivers.capabilities.instrument import Control, Identity, Instrument, Limits, Settings
@@ -25,7 +26,9 @@ __all__ = [
     "Attenuator",
     "ClockMonitor",
     "ClockStatus",
+    "CoincidenceCounter",
     "Control",
+    "Counts",
     "DelayGenerator",
     "DelayLine",
     "Identity",

@@ -48,12 +48,20 @@ class Limits:
     low: float
     high: float
     unit: str
+    step: float = 0.0
+    """Set-points are `low` and whole steps above it, of an instrument whose steps are too coarse to be
+    rounded to in silence; 0.0: any value."""
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return self.low <= value <= self.high and (not self.step or self._is_on_a_step(value))
+
+    def _is_on_a_step(self, value: float) -> bool:
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-6
 
     def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g} {self.unit}"
+        steps = f" in steps of {self.step:g} {self.unit}" if self.step else ""
+        return f"{self.low:g} to {self.high:g} {self.unit}{steps}"
 
 
 @dataclass(frozen=True)
