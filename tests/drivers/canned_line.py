@@ -55,10 +55,16 @@ class CannedText(_Line):
     async def query(
         self, command: str, is_answer: Callable[[str], bool] = lambda _: True, *, retry: bool = False
     ) -> str:
+        return (await self.query_lines(command, is_answer, retry=retry))[-1]
+
+    async def query_lines(
+        self, command: str, is_last: Callable[[str], bool], *, retry: bool = False
+    ) -> list[str]:
+        lines = []
         while self.left:
-            answer = self.left.pop(0)
-            if is_answer(answer):
-                return answer
+            lines.append(self.left.pop(0))
+            if is_last(lines[-1]):
+                return lines
         raise silence(command)
 
 
