@@ -9,6 +9,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	find . -name '*.nb[ci]' -not -path './.venv/*' -delete # a kernel does not notice that one it calls has changed
 	$(BIN)/python -m bellbench.warm_up
 	touch $@
 
