@@ -91,6 +91,11 @@ class Instrument(ABC):
     schemes: ClassVar[tuple[str, ...]]
     """The address schemes this driver can use, the usual one first."""
     settings_model: ClassVar[type[Settings]] = Settings
+    protocol: ClassVar[str]
+    """Where the facts of the protocol are from: the protocol note and its completeness (0 to 3, the notes'
+    own rank), or the manual."""
+    doubts: ClassVar[tuple[str, ...]] = ()
+    """What of the protocol is not certain, or was chosen where no source says; whole sentences."""
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         self.name = name

@@ -53,6 +53,12 @@ class Cobolt0601(Laser):
     model = "cobolt_0601"
     manufacturer = "Cobolt"
     schemes = ("serial",)
+    protocol = "cobolt_0601.md, completeness 2; glm? and gfv? by the vendor's package pycobolt"
+    doubts = (
+        "One refusal is known by its words; every answer with error, illegal or fault in it counts as one.",
+        "A laser with autostart enabled may emit by itself after a power-cycle; this driver leaves that "
+        "setting.",
+    )
     settings_model = CoboltSettings
     settings: CoboltSettings
 

@@ -65,6 +65,13 @@ class NktKoheras(TunableLaser):
     model = "nkt_koheras"
     manufacturer = "NKT Photonics"
     schemes = ("serial",)
+    protocol = "nkt_koheras.md, completeness 3"
+    doubts = (
+        "That one telegram in 250 stays without an answer is one laboratory's count; each is sent up to "
+        "three times.",
+        "How far the wavelength may be moved depends on the module, which does not say: the settings state "
+        "it.",
+    )
     settings_model = TunableLaserSettings
     settings: TunableLaserSettings
 

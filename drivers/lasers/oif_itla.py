@@ -52,6 +52,12 @@ class OifItla(TunableLaser):
     model = "oif_itla"
     manufacturer = "Pure Photonics"
     schemes = ("serial",)
+    protocol = "oif_itla.md, completeness 3"
+    doubts = (
+        "The numbers of the execution errors are recalled from the agreement, not read in it.",
+        "That the first channel may change only while the light is off holds for most modules, not surely "
+        "for all.",
+    )
     settings_model = TunableLaserSettings
     settings: TunableLaserSettings
 

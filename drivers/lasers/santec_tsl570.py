@@ -48,6 +48,11 @@ class SantecTsl570(TunableLaser):
     model = "santec_tsl570"
     manufacturer = "Santec"
     schemes = ("tcp", "visa")
+    protocol = "santec_tsl570.md, completeness 3"
+    doubts = (
+        "That alert No23 goes on while the diode warms up is known from one public driver.",
+        "How many digits an answer has differs between sources; any number is taken.",
+    )
     settings_model = TunableLaserSettings
     settings: TunableLaserSettings
 

@@ -52,6 +52,13 @@ class ThorlabsCld1015(Laser):
     model = "thorlabs_cld1015"
     manufacturer = "Thorlabs"
     schemes = ("visa",)
+    protocol = "thorlabs_cld1015.md, completeness 2"
+    doubts = (
+        "How the controller rounds a current is not stated: within 0.2 mA of the one sent it counts as "
+        "taken.",
+        "That switching on against the interlock is refused with error -221 is known from public drivers "
+        "alone.",
+    )
     settings_model = CldSettings
     settings: CldSettings
     answers_as: ClassVar[tuple[str, ...]] = ("CLD101", "ITC4")

@@ -155,6 +155,12 @@ class TopticaDlcPro(Laser):
     model = "toptica_dlcpro"
     manufacturer = "TOPTICA Photonics"
     schemes = ("tcp",)
+    protocol = "toptica_dlcpro.md, completeness 3"
+    doubts = (
+        "That a refused setting is answered by a negative status is certain, what its numbers mean is not.",
+        "No source gives the noise of the measured current: within 0.1 mA of the set one it counts as "
+        "arrived.",
+    )
     settings_model = TopticaSettings
     settings: TopticaSettings
 

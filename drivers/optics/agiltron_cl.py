@@ -75,6 +75,11 @@ class AgiltronCl(OpticalSwitch):
     model = "agiltron_cl"
     manufacturer = "Agiltron"
     schemes = ("serial",)
+    protocol = "small_switches.md, completeness 2"
+    doubts = (
+        "That the answer to reading begins with 01, as all other frames do, is assumed.",
+        "The switch cannot say what it is; whoever answers such frames is taken for one.",
+    )
     can_disconnect = False
     settings_model = AgiltronSettings
     settings: AgiltronSettings

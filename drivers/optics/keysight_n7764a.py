@@ -39,6 +39,11 @@ class KeysightN7764a(Attenuator):
     model = "keysight_n7764a"
     manufacturer = "Keysight Technologies"
     schemes = ("visa", "tcp")
+    protocol = "keysight_n77xx.md, completeness 2, and the N77xx programming guide N7744-90C"
+    doubts = (
+        "Which bit says that the filter moves is only in a drawing of the guide; SCPI's own bit for it is "
+        "used.",
+    )
     settings_model = N7764aSettings
     settings: N7764aSettings
 

@@ -36,6 +36,8 @@ class OzOptics650ml(DelayLine):
     model = "ozoptics_650ml"
     manufacturer = "OZ Optics"
     schemes = ("serial",)
+    protocol = "ozoptics_dd100.md, completeness 2"
+    doubts = ("That nothing else is answered while the motor moves is inferred from how long clients wait.",)
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

@@ -43,6 +43,12 @@ class OzOpticsDd100(Attenuator):
     model = "ozoptics_dd100"
     manufacturer = "OZ Optics"
     schemes = ("serial",)
+    protocol = "ozoptics_dd100.md, completeness 2"
+    doubts = (
+        "That nothing else is answered while the motor moves is inferred from how long clients wait.",
+        "How it says that it has not been homed (ATTEN:unknown) is inferred.",
+        "That it can go to its greatest attenuation without homing is one laboratory's experience.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

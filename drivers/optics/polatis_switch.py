@@ -31,6 +31,11 @@ class PolatisSwitch(OpticalSwitch):
     model = "polatis_switch"
     manufacturer = "HUBER+SUHNER Polatis"
     schemes = ("tcp",)
+    protocol = "polatis_switch.md, completeness 3"
+    doubts = (
+        "That a command it does not take is told by the error queue is known from one public driver.",
+        "Whether a connection is shown before or after its mirrors have moved (10 to 25 ms) is not known.",
+    )
     settings_model = PolatisSettings
     settings: PolatisSettings
 

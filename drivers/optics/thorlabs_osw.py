@@ -37,6 +37,8 @@ class ThorlabsOsw(OpticalSwitch):
     model = "thorlabs_osw"
     manufacturer = "Thorlabs"
     schemes = ("serial",)
+    protocol = "small_switches.md, completeness 2"
+    doubts = ("What the text of its board looks like, no source shows; any but a state is taken.",)
     can_disconnect = False
     settings_model = OswSettings
     settings: OswSettings

@@ -26,6 +26,11 @@ class ThorlabsPm100d(PowerMeter):
     model = "thorlabs_pm100d"
     manufacturer = "Thorlabs"
     schemes = ("visa",)
+    protocol = "thorlabs_pm100d.md, completeness 3"
+    doubts = (
+        "That over-range reads as 9.9E37 is known from one public driver; some units may clip instead.",
+        "How the meter rounds a wavelength is not stated: within 0.5 nm of the one sent it counts as taken.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

@@ -31,6 +31,12 @@ class Keysight8169a(PolarizationController):
     model = "keysight_8169a"
     manufacturer = "Keysight"
     schemes = ("visa", "tcp")
+    protocol = "keysight_8169a.md, completeness 2"
+    doubts = (
+        "Old firmware is said to lock up under long back-to-back moves until it is power-cycled.",
+        "That an angle reads back as it was set, not as the motors' steps have it, is known from one public "
+        "driver.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

@@ -42,6 +42,13 @@ class NovoptelEpc1000(PolarizationController):
     model = "novoptel_epc1000"
     manufacturer = "Novoptel"
     schemes = ("tcp",)
+    protocol = "novoptel_epc.md, completeness 2"
+    doubts = (
+        "That the 16 bits of a position are one electrical period is inferred.",
+        "That such a period is half a turn of the plate, and the order of the plates, is from the maker's "
+        "web page.",
+        "No register is known that says whether the instrument is tracking by itself.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

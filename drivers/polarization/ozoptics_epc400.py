@@ -49,6 +49,11 @@ class OzOpticsEpc400(PolarizationController):
     model = "ozoptics_epc400"
     manufacturer = "OZ Optics"
     schemes = ("serial",)
+    protocol = "ozoptics_epc400.md, completeness 3"
+    doubts = (
+        "It has no identity query: whoever answers four voltages is taken for one.",
+        "What a volt does to the light is known roughly; the settings state it.",
+    )
     settings_model = EpcSettings
     settings: EpcSettings
     angle_is = "retardance"

@@ -47,6 +47,11 @@ class SFifteenLcr(PolarizationController):
     model = "sfifteen_lcr"
     manufacturer = "S-Fifteen Instruments"
     schemes = ("serial",)
+    protocol = "sfifteen_lcr.md, completeness 2 (client side only)"
+    doubts = (
+        "The resolution of the amplitudes is not stated: within 5 mV of the one sent they count as taken.",
+        "That the outputs are on cannot be read back.",
+    )
     settings_model = LcrSettings
     settings: LcrSettings
     angle_is = "retardance"

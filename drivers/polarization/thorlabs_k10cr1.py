@@ -26,6 +26,8 @@ class ThorlabsK10cr1(AptInstrument, RotationMount):
 
     model = "thorlabs_k10cr1"
     model_text = "K10CR1"
+    protocol = "thorlabs_k10cr1.md, completeness 3 (frames: thorlabs_mpc320.md)"
+    doubts = ("That angles count from the power-up position before homing is known from one public driver.",)
     channels = (1,)
     enable_message: ClassVar[SetChannelEnable] = SetChannelEnable(1, 1)
 

@@ -40,6 +40,11 @@ class ThorlabsLcc25(PolarizationController):
     model = "thorlabs_lcc25"
     manufacturer = "Thorlabs"
     schemes = ("serial",)
+    protocol = "thorlabs_lcc25.md, completeness 3"
+    doubts = (
+        "Steps of 0.1 V may be no more than the format that one client uses.",
+        "Whether a blank follows the prompt differs between firmwares or clients; both are taken.",
+    )
     settings_model = LiquidCrystalSettings
     settings: LiquidCrystalSettings
     angle_is = "retardance"

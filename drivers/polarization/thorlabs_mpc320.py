@@ -22,6 +22,12 @@ class ThorlabsMpc320(AptInstrument, PolarizationController):
 
     model = "thorlabs_mpc320"
     model_text = "MPC320"
+    protocol = "thorlabs_mpc320.md, completeness 3"
+    doubts = (
+        "That enabling takes a mask of all channels is one public driver's observation, not the "
+        "specification's.",
+        "Enabling in quick succession is said to hang the firmware; this driver enables once after opening.",
+    )
     channels = (1, 2, 4)
     enable_message: ClassVar[SetChannelEnable] = SetChannelEnable(1 + 2 + 4, 1)
 

@@ -46,6 +46,11 @@ class ThorlabsPax1000(Polarimeter):
     model = "thorlabs_pax1000"
     manufacturer = "Thorlabs"
     schemes = ("visa", "tcp")
+    protocol = "thorlabs_pax1000.md, completeness 3; flags by TLPAX.h of the maker's library"
+    doubts = (
+        "That positive ellipticity is right-handed, which decides the sign of S3, is inferred from common "
+        "usage.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

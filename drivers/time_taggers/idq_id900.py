@@ -37,6 +37,12 @@ class IdqId900(TimeTagger):
     model = "idq_id900"
     manufacturer = "ID Quantique"
     schemes = ("zmq",)
+    protocol = "idq_id900.md, completeness 3"
+    doubts = (
+        "That a sub-acquisition k begins k * REC:PPER after the recording is our reading of the notes.",
+        "What the DataLink service's counters count is our reading of their names.",
+        "The greatest threshold, 2 V either way, is from memory of the data sheet.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         """ValueError when the options of the address are not as the module describes them."""

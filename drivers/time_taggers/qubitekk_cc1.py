@@ -42,6 +42,12 @@ class QubitekkCc1(CoincidenceCounter):
     model = "qubitekk_cc1"
     manufacturer = "Qubitekk"
     schemes = ("serial",)
+    protocol = "qubitekk_cc1.md, completeness 2"
+    doubts = (
+        "That counts are those of the last dwell time that has ended, not of the running one, is our "
+        "reading.",
+        "The range of the dwell time, 0.1 to 100 s, is invented.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)

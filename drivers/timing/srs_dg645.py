@@ -45,6 +45,8 @@ class SrsDg645(DelayGenerator):
     model = "srs_dg645"
     manufacturer = "Stanford Research Systems"
     schemes = ("tcp", "visa")
+    protocol = "srs_dg645.md, completeness 3"
+    doubts = ("The range of the internal trigger, 100 uHz to 10 MHz, is from memory of the data sheet.",)
     settings_model = Dg645Settings
     settings: Dg645Settings
 
