@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bellbench.simulation import bench_of
 from drivers import catalog
 from drivers.address import Address
-from drivers.capabilities import Instrument, Laser, SinglePhotonDetector, TimeTagger
+from drivers.capabilities import Instrument, Laser, NanowireBias, TimeTagger
 from experiments.config.files import load_testbed
 from experiments.config.testbed import Testbed
 from sim_instruments.bench import Bench
@@ -50,7 +50,7 @@ class Rig:
         for laser in self.all_of(Laser):
             await laser.set_power(power_w)
             await laser.set_emission(True)
-        for unit in self.all_of(SinglePhotonDetector):
+        for unit in self.all_of(NanowireBias):
             await unit.set_enabled(True)
             for channel in unit.channels:
                 await unit.set_bias(channel, bias_a)

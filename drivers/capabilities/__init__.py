@@ -5,12 +5,16 @@ replaced by another of its kind with a change of the testbed file alone.
 """
 
 from drivers.capabilities.attenuator import Attenuator
+from drivers.capabilities.click_counter import ClickCounter
 from drivers.capabilities.clock_monitor import ClockMonitor, ClockStatus
 from drivers.capabilities.coincidence_counter import CoincidenceCounter, Counts
 from drivers.capabilities.delay_generator import DelayGenerator, Pulse
 from drivers.capabilities.delay_line import DelayLine
+from drivers.capabilities.diode_bias import DiodeBias
 from drivers.capabilities.instrument import Control, Identity, Instrument, Limits, Settings
 from drivers.capabilities.laser import Laser
+from drivers.capabilities.latch_sensor import LatchSensor
+from drivers.capabilities.nanowire_bias import NanowireBias
 from drivers.capabilities.optical_switch import OpticalSwitch
 from drivers.capabilities.polarimeter import Polarimeter, Stokes
 from drivers.capabilities.polarization_controller import PolarizationController
@@ -24,6 +28,7 @@ from drivers.capabilities.tunable_laser import TunableLaser, TunableLaserSetting
 
 __all__ = [
     "Attenuator",
+    "ClickCounter",
     "ClockMonitor",
     "ClockStatus",
     "CoincidenceCounter",
@@ -31,10 +36,13 @@ __all__ = [
     "Counts",
     "DelayGenerator",
     "DelayLine",
+    "DiodeBias",
     "Identity",
     "Instrument",
     "Laser",
+    "LatchSensor",
     "Limits",
+    "NanowireBias",
     "OpticalSwitch",
     "Polarimeter",
     "PolarizationController",

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from drivers.address import Address
-from drivers.capabilities import Identity, Limits, Settings, SinglePhotonDetector
-from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
+from drivers.capabilities import ClickCounter, Identity, LatchSensor, Limits, NanowireBias, Settings
+from drivers.detectors.latching import looks_latched
+from drivers.errors import ConnectError, ProtocolError, RefusedError
+from drivers.making_safe import insist
 from drivers.transports.tcp import Peer, TcpLine, shown
 from drivers.units import Amperes
 
@@ -32,14 +34,6 @@ MAX_BIAS_A = 90.9e-6
 """What the electronics can drive, "about +-90.9" uA ("Control")."""
 SAME_UA = 0.05
 """Bias currents nearer than this are the same; our choice: the notes do not state the resolution."""
-LATCHED_OHM = 10e3
-"""Resistance from which a wire counts as normal. Our choice, in the middle (on a logarithmic scale) of
-what a cable and a superconducting wire have, below 1 kOhm, and what a latched wire of about 1 MOhm shows
-behind its 100 kOhm bias resistor, 91 kOhm of the current asked for ("Behaviour"). This takes
-`BiasVoltage` for the voltage across the wire; if a unit measures it before the bias resistor, which the
-notes do not exclude, every wire looks latched."""
-LATCHED_V = 10e-3
-"""Voltages up to this are offset, at whatever current; our choice."""
 
 
 def number(value: object) -> float:
@@ -141,12 +135,19 @@ class WebSqSettings(Settings):
     max_bias: Amperes = Field(gt=0, le=MAX_BIAS_A)
 
 
-class SingleQuantumWebSq(SinglePhotonDetector):
+class SingleQuantumWebSq(NanowireBias, ClickCounter, LatchSensor):
     """Address `tcp://HOST:12000`; `?counts=PORT` names another counts port than 12345."""
 
     model = "singlequantum_websq"
     manufacturer = "Single Quantum"
     schemes = ("tcp",)
+    protocol = "singlequantum_websq.md, completeness 3"
+    doubts = (
+        "BiasVoltage is taken for the voltage across the wire; were it measured before the bias resistor, "
+        "every wire would look latched.",
+        "The resolution of bias currents is not stated: within 0.05 uA they count as the same.",
+        "No label is known for serial number and firmware; both stay empty.",
+    )
     settings_model = WebSqSettings
     settings: WebSqSettings
 
@@ -202,18 +203,15 @@ class SingleQuantumWebSq(SinglePhotonDetector):
 
     async def bias(self, channel: int) -> float:
         index = self._index(channel)
-        if not await self._query("DetectorEnable", switch):
+        if not await self.is_enabled():
             return 0.0
         return 1e-6 * (await self._query("BiasCurrent", self._per_channel))[index]
 
     async def set_enabled(self, on: bool) -> None:
-        async def enable(unit: Dialogue) -> None:
-            present = await unit.ask("DetectorEnable", switch)
-            unit.send(command="DetectorEnable", label="DetectorEnable", value=on)
-            if present is not on:  # "on change": what stays as it was is not broadcast
-                await unit.hear("DetectorEnable", switch, lambda told: told is on)
+        await self._exchange(f"DetectorEnable {on}", lambda unit: self._enable(unit, on))
 
-        await self._exchange(f"DetectorEnable {on}", enable)
+    async def is_enabled(self) -> bool:
+        return await self._query("DetectorEnable", switch)
 
     async def count_rate(self, channel: int) -> float:
         """The count rate of one channel in 1/s over the last whole counting period.
@@ -235,18 +233,17 @@ class SingleQuantumWebSq(SinglePhotonDetector):
         return int(counts[index]) / period_s
 
     async def is_latched(self, channel: int) -> bool:
-        """Whether the voltage on the wire is far above what its bias current explains."""
         index = self._index(channel)
         current_a = 1e-6 * (await self._query("BiasCurrent", self._per_channel))[index]
         voltage_v = (await self._query("BiasVoltage", self._per_channel))[index]
-        return abs(voltage_v) > max(LATCHED_V, LATCHED_OHM * abs(current_a))
+        return looks_latched(voltage_v, current_a)
 
     async def is_settled(self) -> bool:
         """Always True: a bias setter returns when the unit itself has told the new value."""
         return True
 
     async def make_safe(self) -> None:
-        was_open = self._line.is_open
+        """Set every bias to zero, disconnect, and see that both are so."""
 
         async def all_to_zero(unit: Dialogue) -> None:
             # However many there are, also when the settings state another number.
@@ -260,17 +257,16 @@ class SingleQuantumWebSq(SinglePhotonDetector):
                     f"bias currents stay at {left} uA after they were set to zero",
                     "Switch the bias off at the unit",
                 )  # fmt: skip
+            await self._enable(unit, False)
 
-        try:
-            try:
-                await self._exchange("set all biases to zero", all_to_zero)
-            except (DeadlineError, LineError, ProtocolError) as error:
-                # The line may have died unseen, with the unit well: once more on a fresh one.
-                log.warning("%s; trying once more to set all biases to zero", error)
-                await self._exchange("set all biases to zero", all_to_zero)
-        finally:
-            if not was_open:
-                await self.close()
+        was_open = self._line.is_open
+        await insist(self, lambda: self._exchange("set all biases to zero", all_to_zero), was_open=was_open)
+
+    async def _enable(self, unit: Dialogue, on: bool) -> None:
+        present = await unit.ask("DetectorEnable", switch)
+        unit.send(command="DetectorEnable", label="DetectorEnable", value=on)
+        if present is not on:  # "on change": what stays as it was is not broadcast
+            await unit.hear("DetectorEnable", switch, lambda told: told is on)
 
     async def _set_all(self, unit: Dialogue, present: list[float], wanted: list[float]) -> None:
         """Set all bias currents, in uA, and wait until the unit tells so. What does not change is not
@@ -305,9 +301,5 @@ class SingleQuantumWebSq(SinglePhotonDetector):
         return per_channel
 
     def _index(self, channel: int) -> int:
-        if channel not in self.channels:
-            raise LimitError(
-                self.name, str(self.address), f"there is no channel {channel}",
-                f"Channels are 1 to {self.settings.channels}",
-            )  # fmt: skip
+        self.check_channel(channel)
         return channel - 1

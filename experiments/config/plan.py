@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from drivers.capabilities import Laser, Limits, SinglePhotonDetector, TimeTagger
+from drivers.capabilities import Laser, Limits, NanowireBias, TimeTagger
 from drivers.units import Amperes, Seconds, Volts, Watts, format_si
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, Part, Positive
@@ -90,7 +90,7 @@ class BringUp(PlanStep):
         for name, driver in inventory.drivers.items():
             if isinstance(driver, Laser) and name in self.power:
                 yield SetPoint("power", name, self.power[name], driver.power_limits)
-            elif isinstance(driver, SinglePhotonDetector) and name in self.bias:
+            elif isinstance(driver, NanowireBias) and name in self.bias:
                 yield SetPoint("bias", name, self.bias[name], driver.bias_limits)
             elif isinstance(driver, TimeTagger) and name in self.threshold:
                 yield SetPoint("threshold", name, self.threshold[name], driver.threshold_limits)
@@ -98,7 +98,7 @@ class BringUp(PlanStep):
     def faults(self, inventory: Inventory) -> Iterator[Fault]:
         uses: tuple[tuple[str, Iterable[str], type[Any]], ...] = (
             ("power", self.power, Laser),
-            ("bias", self.bias, SinglePhotonDetector),
+            ("bias", self.bias, NanowireBias),
             ("threshold", self.threshold, TimeTagger),
         )
         for quantity, names, capability in uses:

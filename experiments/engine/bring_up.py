@@ -21,9 +21,10 @@ from math import ceil
 
 from drivers.capabilities import (
     Laser,
+    LatchSensor,
+    NanowireBias,
     PolarizationController,
     RotationMount,
-    SinglePhotonDetector,
     TimeTagger,
 )
 from experiments.config.experiment import SwappingSettings
@@ -60,7 +61,7 @@ class BringUpStep(Step[BringUp]):
         for name, volts in self.parameters.threshold.items():
             yield SetPoint(name, "threshold", volts, bench.get(name, TimeTagger).threshold_limits)
         for name, amperes in self.parameters.bias.items():
-            yield SetPoint(name, "bias", amperes, bench.get(name, SinglePhotonDetector).bias_limits)
+            yield SetPoint(name, "bias", amperes, bench.get(name, NanowireBias).bias_limits)
         for name, watts in self.parameters.power.items():
             yield SetPoint(name, "power", watts, bench.get(name, Laser).power_limits)
         for mount in bench.all_of(RotationMount):
@@ -120,7 +121,7 @@ async def _home(bench: Bench, clock: RunClock) -> None:
 
 async def _ramp_bias(bench: Bench, bias_a: dict[str, float], clock: RunClock) -> None:
     """All channels of all units together, in equal steps, so that the last one lands on the set-point."""
-    units = [(bench.get(name, SinglePhotonDetector), current) for name, current in bias_a.items()]
+    units = [(bench.get(name, NanowireBias), current) for name, current in bias_a.items()]
     for unit, _ in units:
         for channel in unit.channels:
             await unit.set_bias(channel, 0.0)
@@ -136,7 +137,7 @@ async def _ramp_bias(bench: Bench, bias_a: dict[str, float], clock: RunClock) ->
         for channel in unit.channels:
             found = await unit.bias(channel)
             verify(unit, f"bias of channel {channel}", current, found, TOLERANCE * abs(current) + 1e-8, "A")
-            if await unit.is_latched(channel):
+            if isinstance(unit, LatchSensor) and await unit.is_latched(channel):
                 raise RunError(
                     f"{unit.name} ({unit.address}): channel {channel} latched in the dark at "
                     f"{current * 1e6:g} uA. Lower its bias in the plan, or look for light that leaks in"

@@ -9,10 +9,11 @@ import pytest
 
 from drivers.capabilities import (
     Laser,
+    LatchSensor,
+    NanowireBias,
     PolarizationController,
     PowerMeter,
     RotationMount,
-    SinglePhotonDetector,
 )
 from tests.rig import Correlated, rig
 
@@ -72,7 +73,7 @@ async def test_bias_at_zero_ends_a_nanowire_s_clicks_but_for_the_tagger_s_own() 
     seconds, own = 4.0, 1.0  # noise_counts of the configuration
     async with rig() as bench:
         await bench.bring_up()
-        await bench.get("hub_nanowires", SinglePhotonDetector).set_bias(2, 0.0)
+        await bench.get("hub_nanowires", NanowireBias).set_bias(2, 0.0)
         tags = await bench.record(seconds)
     assert len(tags["hub_cv"]) <= own * seconds + 6 * sqrt(own * seconds) + 3
     assert len(tags["hub_ch"]) > 1e6
@@ -92,17 +93,17 @@ async def test_emission_off_leaves_dark_counts_alone() -> None:
 async def test_a_nanowire_driven_above_its_switching_current_latches_and_recovers() -> None:
     async with rig() as bench:
         await bench.bring_up()
-        unit = bench.get("hub_nanowires", SinglePhotonDetector)
+        unit, sensor = bench.get("hub_nanowires", NanowireBias), bench.get("hub_nanowires", LatchSensor)
         await unit.set_bias(1, 19.5e-6)
         await bench.bench.advance(0.5)
-        assert await unit.is_latched(1)
-        assert not await unit.is_latched(2)
+        assert await sensor.is_latched(1)
+        assert not await sensor.is_latched(2)
         blind = await bench.record(1.0)
         await unit.set_bias(1, 0.0)
         await bench.bench.advance(0.5)
         await unit.set_bias(1, 17e-6)
         await bench.bench.advance(0.5)
-        assert not await unit.is_latched(1)
+        assert not await sensor.is_latched(1)
         seeing = await bench.record(1.0)
     assert len(blind["hub_ch"]) < 20
     assert len(seeing["hub_ch"]) > 200_000

@@ -35,7 +35,7 @@ def test_an_unknown_model_gets_the_nearest_right_word() -> None:
 
 def test_the_capability_is_the_kind_of_the_class() -> None:
     assert catalog.capability_of(catalog.find("toptica_dlcpro")) == "Laser"
-    assert catalog.capability_of(catalog.find("singlequantum_websq")) == "SinglePhotonDetector"
+    assert catalog.capability_of(catalog.find("singlequantum_websq")) == "NanowireBias"
     assert catalog.capability_of(catalog.find("thorlabs_pm100d")) == "PowerMeter"
 
 

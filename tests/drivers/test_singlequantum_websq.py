@@ -35,6 +35,10 @@ def ask(label: str, value: object) -> Exchange:
     return b'{"request": "%s"}' % label.encode(), tell(label, value)
 
 
+DISABLE = b'{"command": "DetectorEnable", "label": "DetectorEnable", "value": false}'
+STAYS_OFF = [ask("DetectorEnable", False), (DISABLE, b"")]
+
+
 SILENCE = Late(tell("BiasCurrent", [7.0, 7.0, 7.0, 7.0]))
 
 
@@ -209,8 +213,9 @@ async def test_silent_and_garbled_counts() -> None:
 
 async def test_make_safe_twice_and_without_having_been_opened() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
-    hot = [(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, tell("BiasCurrent", [0.0] * 4)), zero]
-    cold = [zero, (ZERO_BIAS, b""), zero]
+    goes_off = [ask("DetectorEnable", True), (DISABLE, tell("DetectorEnable", False))]
+    hot = [(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, tell("BiasCurrent", [0.0] * 4)), zero, *goes_off]
+    cold = [zero, (ZERO_BIAS, b""), zero, *STAYS_OFF]
     async with bench(ScriptedPeer(hot, cold)) as unit:
         await unit.make_safe()
         await unit.make_safe()
@@ -219,13 +224,15 @@ async def test_make_safe_twice_and_without_having_been_opened() -> None:
 async def test_make_safe_zeroes_a_unit_of_any_size() -> None:
     zero = ask("BiasCurrent", [0.0, 0.0])
     command = b'{"command": "SetAllBiasCurrents", "label": "BiasCurrent", "value": [0.0, 0.0]}'
-    async with bench(ScriptedPeer([ask("BiasCurrent", [5.0, 6.0]), (command, zero[1]), zero])) as unit:
+    async with bench(
+        ScriptedPeer([ask("BiasCurrent", [5.0, 6.0]), (command, zero[1]), zero, *STAYS_OFF])
+    ) as unit:
         await unit.make_safe()
 
 
 async def test_make_safe_tries_again_on_a_fresh_line() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
-    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [zero, (ZERO_BIAS, b""), zero])
+    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [zero, (ZERO_BIAS, b""), zero, *STAYS_OFF])
     async with bench(peer, deadline=0.2) as unit:
         await unit.make_safe()
         peer.late.set()

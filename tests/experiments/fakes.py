@@ -15,11 +15,12 @@ from drivers.capabilities import (
     Identity,
     Instrument,
     Laser,
+    LatchSensor,
     Limits,
+    NanowireBias,
     PolarizationController,
     RotationMount,
     Settings,
-    SinglePhotonDetector,
     TimeTagger,
 )
 from drivers.errors import ConnectError, DeadlineError
@@ -154,7 +155,7 @@ class FakePaddles(FakeInstrument, PolarizationController):
         return (0.0, 0.0, 0.0)
 
 
-class FakeNanowires(FakeInstrument, SinglePhotonDetector):
+class FakeNanowires(FakeInstrument, NanowireBias, LatchSensor):
     channels = (1, 2, 3, 4)
     bias_limits = Limits(0.0, 20e-6, "A")
 
@@ -162,7 +163,7 @@ class FakeNanowires(FakeInstrument, SinglePhotonDetector):
         super().__init__(name, log)
         self.currents = dict.fromkeys(self.channels, 0.0)
         self.history: list[tuple[float, float]] = []
-        self.latched = False
+        self.enabled = self.latched = False
 
     async def set_bias(self, channel: int, current_a: float) -> None:
         if channel == 1:
@@ -175,10 +176,11 @@ class FakeNanowires(FakeInstrument, SinglePhotonDetector):
         return self.currents[channel]
 
     async def set_enabled(self, on: bool) -> None:
+        self.enabled = on
         self.log.append(f"{self.name} enabled {on}")
 
-    async def count_rate(self, channel: int) -> float:
-        return 0.0
+    async def is_enabled(self) -> bool:
+        return self.enabled
 
     async def is_latched(self, channel: int) -> bool:
         return self.latched
