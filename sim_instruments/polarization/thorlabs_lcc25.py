@@ -92,12 +92,16 @@ class Controller:
         if not values["enable"]:
             self.cell.voltage_v = 0.0
         elif self.testing_s is not None:
-            steps = math.floor(1e3 * self.testing_s / values["dwell"])
-            self.cell.voltage_v = min(values["min"] + steps * values["increment"], values["max"])
+            self.cell.voltage_v = min(values["min"] + self.dwells * values["increment"], values["max"])
         elif values["mode"] == VOLTAGE_2 or (self.modulating and self.half_periods % 2):
             self.cell.voltage_v = values["volt2"]
         else:
             self.cell.voltage_v = values["volt1"]
+
+    @property
+    def dwells(self) -> int:
+        """That have ended since the test began."""
+        return math.floor(1e3 * (self.testing_s or 0.0) / self.values["dwell"] + 1e-9)
 
     @property
     def half_periods(self) -> int:
@@ -105,11 +109,12 @@ class Controller:
         return math.floor(2 * self.values["freq"] * self.elapsed_s + 1e-9)
 
     def advance(self, seconds: float) -> None:
-        """In steps of half a period while it modulates, else of a dwell or all at once."""
+        """From one change of the voltage to the next."""
         while seconds > 0.0:
             step = seconds
             if self.testing_s is not None:
-                step = min(step, 1e-3 * self.values["dwell"])
+                next_s = 1e-3 * self.values["dwell"] * (self.dwells + 1)
+                step = min(step, max(next_s - self.testing_s, 1e-6))
             elif self.modulating:
                 next_s = (self.half_periods + 1) / (2 * self.values["freq"])
                 step = min(step, max(next_s - self.elapsed_s, 1e-6))
@@ -128,7 +133,7 @@ class Controller:
         self.testing_s += seconds
         values = self.values
         steps = math.ceil((values["max"] - values["min"]) / values["increment"]) + 1
-        if 1e3 * self.testing_s >= max(steps, 1) * values["dwell"]:
+        if self.dwells >= max(steps, 1):
             self.testing_s = None
 
     def set(self, name: str, text: str) -> str:
