@@ -13,7 +13,7 @@ import numpy as np
 
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.hub import Hub
-from sim_instruments.world.optics import AtDetector, AtHub, Leaf, Traced
+from sim_instruments.world.optics import AtDetector, AtHub, Traced
 from sim_instruments.world.polarization import IDENTITY, Matrix
 from sim_instruments.world.tables import Complex
 
@@ -153,6 +153,3 @@ def _probability(povm: Matrix, polarization: Matrix) -> float:
 
 def _add(into: dict[str, Matrix] | dict[str, float], name: str, value: Matrix | float) -> None:
     into[name] = into.get(name, 0) + value  # type: ignore[assignment]
-
-
-__all__ = ["Destination", "Entrance", "Leaf", "Outcome", "Receiver"]

@@ -5,7 +5,7 @@ photon on its own takes a port by its conditional probability. Source: physics.m
 numbers of the thresholds are from its section on pitfalls.
 """
 
-from math import cos, exp, inf, sin, sqrt
+from math import cos, exp, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -381,31 +381,3 @@ def by_port(t: Floats, port: Bytes, times: Floats, count: NDArray[np.int64]) -> 
         p = port[i]
         times[p, count[p]] = t[i]
         count[p] += 1
-
-
-@kernel
-def twin_ports(
-    delta: float, amplitude: Floats, both: Complex, overlap: float, phase_rate: float, x: Singles,
-    rng: np.random.Generator, port: Bytes,
-) -> None:  # fmt: skip
-    """Ports of the two photons of each pair that meets itself, see `twins`: `port` (n, 2)."""
-    packets = amplitude.reshape(1, -1)
-    probabilities = np.empty(16)
-    for i in range(len(x)):
-        # Signal at s, idler at t; and the other way about, which takes s - t to -x - 2 delta.
-        ratio = exp(
-            log_amplitude(packets, 0, -x[i] - 2 * delta, 0.0) - log_amplitude(packets, 0, float(x[i]), 0.0)
-        )
-        if not ratio < inf:
-            ratio = 0.0
-        angle = phase_rate * (x[i] + delta)
-        exchange = ratio * overlap * complex(cos(angle), sin(angle))
-        for p in range(4):
-            for q in range(4):
-                probabilities[4 * p + q] = (
-                    both[4 * p + q, 4 * p + q].real
-                    + ratio * ratio * both[4 * q + p, 4 * q + p].real
-                    + 2 * (exchange * both[4 * p + q, 4 * q + p]).real
-                )
-        taken = draw(probabilities, 16, rng)
-        port[i, 0], port[i, 1] = taken // 4, taken % 4

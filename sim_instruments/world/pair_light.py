@@ -14,8 +14,11 @@ from sim_instruments.world.hub import Hub, Photons
 from sim_instruments.world.layout import PairSource
 from sim_instruments.world.optics import Optics
 from sim_instruments.world.randomness import generator
-from sim_instruments.world.routes import PS, Route, Side, ThroughHubs, ToHub, ToReceivers, Twins
+from sim_instruments.world.routes import PS, Side, ThroughHubs, ToHub, ToReceivers
+from sim_instruments.world.twins import Twins
 from sim_instruments.world.wave_packets import WavePacket, Window
+
+Route = ToReceivers | ToHub | ThroughHubs | Twins
 
 
 class PairLight:
