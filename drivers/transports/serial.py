@@ -84,6 +84,8 @@ class SerialLine(Generic[FrameT]):
         # One thread for writing: frames leave in order and whole, also when the writer is cancelled.
         self._writer: ThreadPoolExecutor | None = None
         self._closing = False
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._failure: LineError | None = None
         self._question = asyncio.Lock()
         self._waiting: tuple[Callable[[FrameT], bool], asyncio.Future[FrameT]] | None = None
@@ -142,6 +144,7 @@ class SerialLine(Generic[FrameT]):
         if port is None or reader is None or writer is None:
             return
         self._closing = True
+        self._may_read.set()
         self._fail("the line was closed")
         with suppress(OSError):  # when it has broken before, the reader has ended by itself
             port.cancel_read()
@@ -150,6 +153,14 @@ class SerialLine(Generic[FrameT]):
         writer.shutdown(wait=False, cancel_futures=True)
         with suppress(OSError):
             port.close()
+
+    def hold(self, on: bool) -> None:
+        """Read nothing more for a while, or go on: what the instrument sends then waits in the operating
+        system and, when that is full, in the instrument. What has been read already still comes."""
+        if on:
+            self._may_read.clear()
+        else:
+            self._may_read.set()
 
     async def send(self, data: bytes, command: str) -> None:
         """Send a frame that has no answer. Raises LineError, DeadlineError."""
@@ -215,7 +226,7 @@ class SerialLine(Generic[FrameT]):
     def _read(self, port: "serial.Serial", loop: asyncio.AbstractEventLoop) -> None:
         """The reader thread: hand bytes to the event loop until the line closes."""
         try:
-            while not self._closing:
+            while self._may_read.wait() and not self._closing:
                 # One byte at least, then all that have come meanwhile.
                 data = port.read(1)
                 data += port.read(port.in_waiting) if data else b""

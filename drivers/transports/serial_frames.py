@@ -67,6 +67,11 @@ class SerialFrameLine(Generic[FrameT]):
         if line is not None:
             await line.close()
 
+    def hold(self, on: bool) -> None:
+        """Read nothing more from the open line for a while, or go on: see `SerialLine.hold`."""
+        if self._line is not None:
+            self._line.hold(on)
+
     async def send(self, data: bytes, command: str) -> None:
         """Send a frame that has no answer, or none now. Raises ConnectError, DeadlineError, LineError."""
         await self.open()

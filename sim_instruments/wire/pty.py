@@ -35,6 +35,9 @@ class SerialLine:
         self._path: Path | None = None
         self._ours: int | None = None
         self._theirs: int | None = None
+        self._taken = asyncio.Event()
+        """Set while nothing waits for the client but what the kernel keeps."""
+        self._taken.set()
 
     def open(self) -> str:
         """Create the line and listen to it; returns the path for clients. Needs a running loop."""
@@ -78,11 +81,23 @@ class SerialLine:
         self._ours = self._theirs = None
         self._delivery.drop()
         self._pending.clear()
+        self._taken.set()
 
     def send(self, data: bytes) -> None:
         """Send bytes to whoever has the line open, at once as far as the kernel takes them."""
         if self._ours is not None:
             self._delivery.send(data)
+
+    async def drain(self, patience_s: float) -> bool:
+        """Wait until the client has taken what was sent, but for what the kernel keeps; False when it has
+        not within so much wall time. For streams that wait for their reader instead of losing what is
+        beyond `BACKLOG`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._taken.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _queue(self, data: bytes) -> None:
         if self._ours is None or len(self._pending) + len(data) > BACKLOG:
@@ -106,6 +121,8 @@ class SerialLine:
         with suppress(BlockingIOError):
             del self._pending[: os.write(self._ours, self._pending)]
         if self._pending:
+            self._taken.clear()
             loop.add_writer(self._ours, self._write)
         else:
+            self._taken.set()
             loop.remove_writer(self._ours)

@@ -1,4 +1,4 @@
-"""The CC1 driver against text: the strings of qubitekk_cc1.md, which its source S1 fixes, and what goes wrong."""
+"""The CC1 driver against text: the strings of qubitekk_cc1.md (its S1 fixes them), and what goes wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator
