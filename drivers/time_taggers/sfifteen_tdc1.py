@@ -55,6 +55,11 @@ class SFifteenTdc1(TimeTagger):
     model = "sfifteen_tdc1"
     manufacturer = "S-Fifteen Instruments"
     schemes = ("serial",)
+    protocol = "sfifteen_tdc1.md, completeness 3; range of the threshold from the maker's page"
+    doubts = (
+        "How it writes a level or an error, and what it says to *IDN? beyond its name, is not known.",
+        "That words of tags stop at ABORT, so that answers can follow, is our reading.",
+    )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)
