@@ -116,6 +116,7 @@ POWER = Quantity(
 )
 CURRENT = Quantity("current", _prefixed("A", "fpnµm"), "17 uA")
 VOLTAGE = Quantity("voltage", _prefixed("V", "nµmk"), "100 mV")
+RESISTANCE = Quantity("resistance", _prefixed("Ohm", "mkMG") | _prefixed("Ω", "mkMG"), "100 kOhm")
 _DEGREES: Conversion = lambda degrees: math.radians(float(degrees))  # noqa: E731
 ANGLE = Quantity("angle", _prefixed("rad", "nµm") | {"deg": _DEGREES, "°": _DEGREES}, "22.5 deg")
 TEMPERATURE_DIFFERENCE = Quantity("temperature difference", _prefixed("K", "nµm"), "1 K")
@@ -139,9 +140,9 @@ FREQUENCY_WALK = Quantity(
 )
 NOISE_POWER = Quantity("noise-equivalent power", _prefixed("W/sqrt(Hz)", "fpnµm"), "15 pW/sqrt(Hz)")
 QUANTITIES = (
-    TIME, LENGTH, FREQUENCY, POWER, CURRENT, VOLTAGE, ANGLE, TEMPERATURE_DIFFERENCE, LEVEL, ATTENUATION,
-    SLOPE_EFFICIENCY, FRACTION, POLARIZATION_DIFFUSION, DISPERSION, RAMAN_EFFICIENCY, TUNING, PHASE_WALK,
-    FREQUENCY_WALK, NOISE_POWER,
+    TIME, LENGTH, FREQUENCY, POWER, CURRENT, VOLTAGE, RESISTANCE, ANGLE, TEMPERATURE_DIFFERENCE, LEVEL,
+    ATTENUATION, SLOPE_EFFICIENCY, FRACTION, POLARIZATION_DIFFUSION, DISPERSION, RAMAN_EFFICIENCY, TUNING,
+    PHASE_WALK, FREQUENCY_WALK, NOISE_POWER,
 )  # fmt: skip
 
 Seconds = Annotated[float, TIME]
@@ -150,6 +151,7 @@ Hertz = Annotated[float, FREQUENCY]
 Watts = Annotated[float, POWER]
 Amperes = Annotated[float, CURRENT]
 Volts = Annotated[float, VOLTAGE]
+Ohms = Annotated[float, RESISTANCE]
 Radians = Annotated[float, ANGLE]
 Kelvin = Annotated[float, TEMPERATURE_DIFFERENCE]
 Decibel = Annotated[float, LEVEL]

@@ -35,6 +35,8 @@ from drivers.units import Fraction, Seconds, Watts, format_si
         ("20 mW", units.POWER, 20e-3),
         ("17 uA", units.CURRENT, 17e-6),
         ("100 mV", units.VOLTAGE, 0.1),
+        ("100 kOhm", units.RESISTANCE, 100e3),
+        ("47 Ω", units.RESISTANCE, 47.0),  # U+03A9, the Greek letter
         ("22.5 deg", units.ANGLE, math.pi / 8),
         ("1 K", units.TEMPERATURE_DIFFERENCE, 1.0),
         ("3.0 dB", units.LEVEL, 3.0),
