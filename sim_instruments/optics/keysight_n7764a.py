@@ -192,7 +192,8 @@ def commands_of(n: int) -> dict[str, Command[Box]]:
             show=lambda _, value: real(value),
             unit="DBM",
         ),
-        f"{outp}:POWer:CONTRol": switch(n, "power_control"),
+        # The notes have CONT, the guide CONTR.
+        f"{outp}:POWer:CONT[R][ol]": switch(n, "power_control"),
         f"{outp}:POWer:OFFSet": number(n, "power_offset_db", lambda _: OFFSETS_DB),
         f"{outp}:ATIMe": number(n, "averaging_s", lambda _: AVERAGING_S, "S", 0.1),
         f"READ{slot}[:CHANnel[1]][:SCALar]:POWer[:DC]": Command(read=no_monitor),

@@ -34,6 +34,10 @@ class RawClient:
         """What comes, up to and with the end."""
         return await asyncio.wait_for(self._reader.readuntil(end), DEADLINE_S)
 
+    async def exactly(self, size: int) -> bytes:
+        """So many bytes."""
+        return await asyncio.wait_for(self._reader.readexactly(size), DEADLINE_S)
+
     async def rest(self) -> bytes:
         """What comes until the instrument has closed the line."""
         return await asyncio.wait_for(self._reader.read(), DEADLINE_S)
