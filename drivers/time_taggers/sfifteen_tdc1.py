@@ -175,6 +175,7 @@ class SFifteenTdc1(TimeTagger):
         for input_ in inputs:
             self._check_input(input_)
         async with self._turn:
+            self._identity = await self._ask("*IDN?", IDENTITY)  # by which the end is known
             await self._expect("TIMESTAMP;MODE?", TIMESTAMP_MODE)
             await self._expect("INPKT;TIME 0;TIME?", "0")
             self._recording = recording = Tdc1Recording(
