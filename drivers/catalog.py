@@ -34,11 +34,21 @@ def find(model: str) -> type[Instrument]:
     return driver
 
 
-def capability_of(driver: type[Instrument]) -> str:
-    """What kind of instrument a driver is for: the name of its capability, for example `Laser`."""
+def capabilities_of(driver: type[Instrument]) -> tuple[str, ...]:
+    """What an instrument can do: the names of its capabilities, for example `("Laser",)`, the one that says
+    what kind of instrument it is first; those that another of them includes are left out."""
     home = Instrument.__module__.rpartition(".")[0]
     kinds = [kind for kind in driver.__mro__ if kind.__module__.startswith(home + ".")]
-    return kinds[0].__name__
+    return tuple(
+        kind.__name__
+        for kind in kinds
+        if not any(other is not kind and issubclass(other, kind) for other in kinds)
+    )
+
+
+def capability_of(driver: type[Instrument]) -> str:
+    """What kind of instrument a driver is for: the name of its first capability, for example `Laser`."""
+    return capabilities_of(driver)[0]
 
 
 def _announced() -> dict[str, EntryPoint]:

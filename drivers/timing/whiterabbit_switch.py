@@ -74,7 +74,7 @@ class WhiteRabbitSwitch(ClockMonitor):
     model = "whiterabbit_switch"
     manufacturer = "White Rabbit (CERN open hardware)"
     schemes = ("udp",)
-    protocol = "whiterabbit_switch.md, completeness 2, and WR-SWITCH-MIB"
+    protocol = "whiterabbit_switch.md, completeness 2, and WR-SWITCH-MIB; bytes of SNMP by pysnmp"
     doubts = (
         "The numbers of three names of the identity follow from their order in the agent's sources.",
         "The sign of the clock offset is taken as slave minus master, the convention of IEEE 1588.",
