@@ -100,6 +100,9 @@ def lone_photons(
 
 WORDS = 7
 """Random numbers for a proposed cluster."""
+HOPELESS = 22.0
+"""Proposals with amplitudes that differ by more, in their logarithm, are accepted once in 10^9 times: not at
+all."""
 
 
 @kernel
@@ -127,8 +130,11 @@ def propose_clusters(
         else:
             t1 = at
             t2 = at + bits[k + 3] * 2.0**-32 * reach
-        ratio = exp(log_ratio(packets, 0, 0, t1, t2, x1, x2))  # f2 / f1
-        if not ratio < inf or bits[k + 5] * 2.0**-32 * (1 + ratio * ratio) >= 2 * ratio:
+        log = log_ratio(packets, 0, 0, t1, t2, x1, x2)
+        if not abs(log) < HOPELESS:
+            continue
+        ratio = exp(log)  # f2 / f1
+        if bits[k + 5] * 2.0**-32 * (1 + ratio * ratio) >= 2 * ratio:
             continue
         t[n, 0], t[n, 1], x[n, 0], x[n, 1] = t1, t2, x1, x2
         fate[n] = np.searchsorted(cumulative, bits[k + 6] * 2.0**-32, side="right")
