@@ -1,7 +1,7 @@
 """Compile every kernel once, so that nobody has to wait for it: `make setup` calls this.
 
-It sends a few tags through all analyses and file formats, and carries out one simulated second of the shipped
-experiment, in a folder that is thrown away. Where the compiled code is kept, `timetags.jit` says.
+It sends a few tags through all analyses and file formats, lets every kind of light shine for a moment, and
+carries out one simulated second of the shipped experiment, in a folder that is thrown away. Where the compiled code is kept, `timetags.jit` says.
 """
 
 import asyncio
@@ -10,13 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from bellbench.session import Session
 from experiments.config.files import load_experiment
 from experiments.config.plan import MeasureSwapping, PlanStep
-from sim_instruments.world.detection import linger
-from sim_instruments.world.tagging import keep_apart
+from sim_instruments.world.rehearsal import rehearse
 from timetags.analyses import warm_up as analyses
 from timetags.files import warm_up as files
 
@@ -28,7 +25,7 @@ def main() -> int:
     print("compiling kernels (half a minute, once) ...", flush=True)  # noqa: T201
     analyses.compile_kernels()
     files.compile_kernels()
-    _compile_detectors()
+    rehearse()
     loaded = load_experiment(SHIPPED)
     plan = tuple(_shortened(step) for step in loaded.experiment.plan)
     experiment = loaded.experiment.model_copy(update={"plan": plan})
@@ -36,12 +33,6 @@ def main() -> int:
         report = asyncio.run(Session(replace(loaded, experiment=experiment), Path(runs), seed=1).carry_out())
     print(report.ending.message or "done", flush=True)  # noqa: T201
     return report.ending.exit
-
-
-def _compile_detectors() -> None:
-    """What detectors and taggers of other testbeds have, and that of the shipped experiment does not."""
-    linger(np.zeros(1), 1.0, 1.0, np.random.default_rng(1))
-    keep_apart(np.zeros(1, np.int64), 1, 0)
 
 
 def _shortened(step: PlanStep) -> PlanStep:
