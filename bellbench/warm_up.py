@@ -1,7 +1,8 @@
 """Compile every kernel once, so that nobody has to wait for it: `make setup` calls this.
 
 It sends a few tags through all analyses and file formats, lets every kind of light shine for a moment, and
-carries out one simulated second of the shipped experiment, in a folder that is thrown away. Where the compiled code is kept, `timetags.jit` says.
+carries out one simulated second of the shipped experiment, in a folder that is thrown away. Where the
+compiled code is kept, `timetags.jit` says.
 """
 
 import asyncio
