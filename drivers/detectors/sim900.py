@@ -6,8 +6,8 @@ ended without its answer leaves that slot *out of step*: the next one to it is p
 module's own whose answer can be known, and everything before that answer is old. A slot counts as out of step
 when a line is first opened, since somebody else may have asked before.
 
-What holds: an answer is the answer to its question; there is one conversation with a module at a time, and each
-ends soon after the deadline. The mainframe itself is asked `*IDN?` to bring its own line in step.
+What holds: an answer is the answer to its question; there is one conversation with a module at a time, and
+each ends soon after the deadline. The mainframe itself is asked `*IDN?` to bring its own line in step.
 """
 
 import asyncio

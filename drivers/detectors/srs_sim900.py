@@ -21,8 +21,9 @@ NUMBER = r"[+-]?\d+(\.\d*)?"
 EXECUTION_ERRORS = {1: "illegal value", 2: "wrong token", 3: "invalid bit"}
 COMMAND_ERRORS = {
     1: "illegal command", 2: "undefined command", 3: "illegal query", 4: "illegal set",
-    5: "missing parameter", 6: "extra parameter", 7: "null parameter", 8: "buffer overflow", 9: "bad float", 10: "bad integer",
-    11: "bad integer token", 12: "bad token value", 13: "bad hex block", 14: "unknown token",
+    5: "missing parameter", 6: "extra parameter", 7: "null parameter", 8: "buffer overflow",
+    9: "bad float", 10: "bad integer", 11: "bad integer token", 12: "bad token value",
+    13: "bad hex block", 14: "unknown token",
 }  # fmt: skip
 
 
