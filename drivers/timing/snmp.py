@@ -3,6 +3,9 @@
 Just what a read-only driver needs, from RFC 3416 (the messages), RFC 1901 (their frame) and X.690 (BER, the
 basic encoding rules). Names of values are tuples of integers, such as (1, 3, 6, 1, 2, 1, 1, 1, 0). Any bytes
 that are no whole, well-formed response are a ValueError, never another exception.
+
+Why not pysnmp: it is alive, but untyped, and brings an ASN.1 library and an engine for one kind of message.
+The tests compare with the bytes that it writes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
