@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from sim_instruments.detectors.sim900_mainframe import Module, SimMainframe
+from sim_instruments.detectors.sim900_mainframe import Module, SimMainframe, wires
 from sim_instruments.instrument import Placed
 from sim_instruments.ports import NanowirePort, Ports
 from sim_instruments.wire.faults import Faults
@@ -167,6 +167,4 @@ class SimQuantumOpusSim(SimMainframe[Amplifier]):
 
     @classmethod
     def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
-        wires = {int(slot): NanowirePort() for slot in placed.settings["slots"]}
-        ports.nanowires.update({(placed.name, slot): wire for slot, wire in wires.items()})
-        return cls(placed.name, rng, wires)
+        return cls(placed.name, rng, wires(placed, ports))

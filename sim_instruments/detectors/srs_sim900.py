@@ -5,17 +5,19 @@ marks what no source gives.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
-from sim_instruments.detectors.sim900_mainframe import TERMINATORS, Module, SimMainframe
+from sim_instruments.detectors.sim900_mainframe import TERMINATORS, Module, SimMainframe, wires
 from sim_instruments.instrument import Placed
 from sim_instruments.ports import NanowirePort, Ports
 from sim_instruments.wire.faults import Faults
 from sim_instruments.wire.text_lines import TextLines
+
+T = TypeVar("T")
 
 MAX_V, MAX_A = 20.0, 10e-3
 OPC, EXE, CME, PON = 1 << 0, 1 << 4, 1 << 5, 1 << 7  # *ESR?
@@ -168,7 +170,7 @@ def real(text: str) -> float:
     return float(text)
 
 
-def token[T](text: str, values: dict[str, T]) -> T:
+def token(text: str, values: Mapping[str, T]) -> T:
     """Raises RefusedError."""
     if text not in values:
         raise RefusedError(CME, UNKNOWN_TOKEN)
@@ -219,6 +221,5 @@ class SimSrsSim900(SimMainframe[Source]):
 
     @classmethod
     def place(cls, placed: Placed, ports: Ports, rng: np.random.Generator) -> Self:
-        wires = {int(slot): NanowirePort() for slot in placed.settings["slots"]}
-        ports.nanowires.update({(placed.name, slot): wire for slot, wire in wires.items()})
-        return cls(placed.name, rng, wires, series_ohm=float(placed.settings["series_resistance"]))
+        series_ohm = float(placed.settings["series_resistance"])
+        return cls(placed.name, rng, wires(placed, ports), series_ohm=series_ohm)
