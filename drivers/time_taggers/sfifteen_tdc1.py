@@ -181,9 +181,11 @@ class SFifteenTdc1(TimeTagger):
             self._recording = recording = Tdc1Recording(
                 inputs, self._line.hold, self._why_broken, self.deadline
             )
-            self._decoder.begin_stream()
+            # Who has the answer to the first command knows that the second is being carried out.
+            command = "MODE?;COUNTS?"
+            self._decoder.begin_stream(TIMESTAMP_MODE)
             try:
-                await self._line.send(b"COUNTS?\r\n", "COUNTS?")
+                await self._line.ask(f"{command}\r\n".encode(), _is_timestamp_mode, command)
             except BaseException:
                 # Whether it records now nobody knows. On a new line it is found out.
                 recording.end()
@@ -287,6 +289,10 @@ def _has_form(frame: Line | Words, form: str) -> bool:
 def _is_identity(frame: Line | Words) -> bool:
     """Whatever stands before it: the last words of a recording."""
     return isinstance(frame, Line) and NAME in frame.text
+
+
+def _is_timestamp_mode(frame: Line | Words) -> bool:
+    return _has_form(frame, TIMESTAMP_MODE)
 
 
 def _has_only_identity(frame: Line | Words) -> bool:

@@ -44,12 +44,13 @@ class Tdc1Decoder:
     def __init__(self) -> None:
         self._pending = b""
         self._streams = False
+        self._begin: re.Pattern[bytes] | None = None
         self._end: re.Pattern[bytes] | None = None
         self._end_bytes = 0
 
-    def begin_stream(self) -> None:
-        """What comes from now on are words."""
-        self._pending, self._streams, self._end = b"", True, None
+    def begin_stream(self, line: str) -> None:
+        """What comes behind this line, the answer to a question, are words."""
+        self._begin = re.compile(rb"(?:^|[\r\n])" + re.escape(line.encode("latin-1")) + rb"\r\n")
 
     def end_stream(self, line: str) -> None:
         """The stream ends before this line."""
@@ -59,7 +60,7 @@ class Tdc1Decoder:
     def feed(self, data: bytes) -> Sequence[Line | Words]:
         self._pending += data
         if not self._streams:
-            return self._lines()
+            return self._lines() if self._begin is None else self._until_stream(self._begin)
         if self._end is not None and (match := self._end.search(self._pending)):
             words = self._words(match.start())
             self._pending = self._pending[match.start() % WORD_BYTES :]
@@ -71,6 +72,17 @@ class Tdc1Decoder:
         """Forget a line that has begun; of a stream nothing is forgotten."""
         if not self._streams:
             self._pending = b""
+
+    def _until_stream(self, begin: re.Pattern[bytes]) -> list[Line | Words]:
+        match = begin.search(self._pending)
+        end = match.end() if match else self._pending.rfind(b"\n") + 1
+        rest, self._pending = self._pending[end:], self._pending[:end]
+        lines = self._lines()
+        if match is None:
+            self._pending = rest[-LONGEST_LINE:]
+            return lines
+        self._pending, self._streams, self._begin = b"", True, None
+        return [*lines, *self.feed(rest)]
 
     def _words(self, end: int) -> list[Line | Words]:
         end = max(0, end) // WORD_BYTES * WORD_BYTES

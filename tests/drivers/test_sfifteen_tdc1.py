@@ -37,7 +37,7 @@ class Peer(TablePeer):
     def __init__(self) -> None:
         super().__init__(at_end(b"\r\n"), {})
         self.set({"*IDN?": IDENTITY, "ABORT;*IDN?": IDENTITY, "LEVEL?": "-0.500 volt",
-                  "TIMESTAMP;MODE?": "3", "INPKT;TIME 0;TIME?": "0"})  # fmt: skip
+                  "TIMESTAMP;MODE?": "3", "INPKT;TIME 0;TIME?": "0", "MODE?;COUNTS?": "3"})  # fmt: skip
 
     def set(self, table: dict[str, str]) -> None:
         self.answers |= {f"{ask}\r\n".encode(): f"{answer}\r\n".encode() for ask, answer in table.items()}
@@ -107,16 +107,18 @@ def test_a_word_of_no_input_is_an_error() -> None:
         WordReader((1,)).read(INPUT_1_AT_1500_NS + b"\0\0\0\0")
 
 
-def test_a_stream_ends_before_a_known_line_wherever_the_bytes_are_cut() -> None:
-    stream = b"".join(word(k, 1) for k in range(50)) + f"{IDENTITY}\r\n-0.5\r\n".encode()
+def test_a_stream_stands_between_two_known_lines_wherever_the_bytes_are_cut() -> None:
+    """The first word begins with a line feed: inputs 2 and 4 at time 0."""
+    stream = b"".join(word(k, 0b1010) for k in range(50))
+    data = b"33\r\n3\r\n" + stream + f"{IDENTITY}\r\n-0.5\r\n".encode()
     for size in (1, 3, 7, 1000):
         decoder = Tdc1Decoder()
-        decoder.begin_stream()
+        decoder.begin_stream("3")
         decoder.end_stream(IDENTITY)
-        frames = [f for i in range(0, len(stream), size) for f in decoder.feed(stream[i : i + size])]
-        words = b"".join(frame.data for frame in frames if isinstance(frame, Words))
-        assert words == stream[:200]
-        assert [frame for frame in frames if isinstance(frame, Line)] == [Line(IDENTITY), Line("-0.5")]
+        frames = [f for i in range(0, len(data), size) for f in decoder.feed(data[i : i + size])]
+        assert b"".join(frame.data for frame in frames if isinstance(frame, Words)) == stream
+        texts = [frame.text for frame in frames if isinstance(frame, Line)]
+        assert texts == ["33", "3", IDENTITY, "-0.5"]
 
 
 # -- text -------------------------------------------------------------------------------------------
@@ -201,7 +203,7 @@ async def test_a_recording_from_start_to_end(tdc: SFifteenTdc1, peer: Peer) -> N
     await tdc.stop()
     blocks = await collecting
     assert peer.commands()[1:] == [
-        "*IDN?", "TIMESTAMP;MODE?", "INPKT;TIME 0;TIME?", "COUNTS?", "ABORT;*IDN?", "*IDN?",
+        "*IDN?", "TIMESTAMP;MODE?", "INPKT;TIME 0;TIME?", "MODE?;COUNTS?", "ABORT;*IDN?", "*IDN?",
     ]  # fmt: skip
     late_ps = 3 * WRAP_PS + 20_000
     assert tags(blocks) == [(1_500_000, 1), (268_400_000_000, 2), (late_ps, 1), (late_ps, 2)]
@@ -287,7 +289,7 @@ async def test_a_mode_that_is_not_taken_is_refused(tdc: SFifteenTdc1, peer: Peer
     peer.set({"TIMESTAMP;MODE?": "0"})
     with pytest.raises(RefusedError, match="answered by '0', not '3'"):
         await tdc.start((1,))
-    assert "COUNTS?" not in peer.commands()
+    assert "MODE?;COUNTS?" not in peer.commands()
     with pytest.raises(RefusedError, match="nothing is being recorded"):
         await taken(tdc)
 
@@ -336,9 +338,9 @@ def test_no_reply_crashes_the_driver(answers: list[bytes]) -> None:
 @given(st.lists(st.binary(max_size=64)))
 def test_no_stream_crashes_the_reader(pieces: list[bytes]) -> None:
     decoder, reader = Tdc1Decoder(), WordReader((1, 2, 3, 4))
-    decoder.begin_stream()
+    decoder.begin_stream("3")
     decoder.end_stream("TDC1")
-    for piece in pieces:
+    for piece in [b"3\r\n", *pieces]:
         for frame in decoder.feed(piece):
             if isinstance(frame, Words):
                 try:
