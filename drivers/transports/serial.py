@@ -167,26 +167,31 @@ class SerialLine(Generic[FrameT]):
         async with self._question:
             await self._write(data, command)
 
-    async def ask(self, request: bytes, matches: Callable[[FrameT], bool], command: str) -> FrameT:
+    async def ask(
+        self, request: bytes, matches: Callable[[FrameT], bool], command: str, *, patience: float = 0.0
+    ) -> FrameT:
         """Send `request` and return the first frame after it that `matches`; `command` names the question
-        in errors. Raises DeadlineError, LineError."""
+        in errors. The answer may take `patience` seconds longer than the deadline, where the instrument has
+        to measure first. Raises DeadlineError, LineError."""
         async with self._question:
             if not self._in_step:
                 await self._exchange(self._probe.request, self._probe.matches, f"probe before {command}")
-            return await self._exchange(request, matches, command)
+            return await self._exchange(request, matches, command, patience)
 
-    async def _exchange(self, request: bytes, matches: Callable[[FrameT], bool], command: str) -> FrameT:
+    async def _exchange(
+        self, request: bytes, matches: Callable[[FrameT], bool], command: str, patience: float = 0.0
+    ) -> FrameT:
         answer: asyncio.Future[FrameT] = asyncio.get_running_loop().create_future()
         self._heard.clear()
         self._in_step = False  # until the answer is here, whatever ends the wait
         self._waiting = matches, answer
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline + patience):
                 await self._write(request, command)
                 frame = await answer
         except TimeoutError as error:
             self._decoder.reset()
-            raise self._silence(command) from error
+            raise self._silence(command, self._deadline + patience) from error
         finally:
             self._waiting = None
             # A failure that nobody waits for any more is not an error of its own.
@@ -214,12 +219,12 @@ class SerialLine(Generic[FrameT]):
         except OSError as error:
             raise self._fail(f"{command}: the line broke while sending: {error}") from error
 
-    def _silence(self, command: str) -> DeadlineError:
+    def _silence(self, command: str, seconds: float) -> DeadlineError:
         came = f"only {bytes(self._heard).hex(' ')} came" if self._heard else "nothing came back"
         return DeadlineError(
             self._name,
             self._address,
-            f"{command}: no answer within {self._deadline:g} s, {came}",
+            f"{command}: no answer within {seconds:g} s, {came}",
             "Check that the instrument is on and that the address is its own",
         )
 

@@ -99,17 +99,23 @@ class SerialTextLine:
         await line.send(command.encode() + self._ending, command)
 
     async def query(
-        self, command: str, is_answer: Callable[[str], bool] = lambda _: True, *, retry: bool = False
+        self,
+        command: str,
+        is_answer: Callable[[str], bool] = lambda _: True,
+        *,
+        retry: bool = False,
+        patience: float = 0.0,
     ) -> str:
         """Send a command and return the first line after it that `is_answer`.
 
         With `retry`, for questions that change nothing, a line that breaks is opened anew and the question
-        asked once more. Raises ConnectError, DeadlineError, LineError.
+        asked once more. With `patience`, for answers that have to be measured first, the answer may take so
+        many seconds longer than the deadline. Raises ConnectError, DeadlineError, LineError.
         """
-        return (await self.query_lines(command, is_answer, retry=retry))[-1]
+        return (await self.query_lines(command, is_answer, retry=retry, patience=patience))[-1]
 
     async def query_lines(
-        self, command: str, is_last: Callable[[str], bool], *, retry: bool = False
+        self, command: str, is_last: Callable[[str], bool], *, retry: bool = False, patience: float = 0.0
     ) -> list[str]:
         """The lines of an answer up to and with the first that `is_last`."""
         line = await self._opened()
@@ -120,11 +126,11 @@ class SerialTextLine:
             return is_last(text)
 
         try:
-            await line.ask(command.encode() + self._ending, take, command)
+            await line.ask(command.encode() + self._ending, take, command, patience=patience)
         except LineError:  # opening makes a new line of one that has broken
             if not retry:
                 raise
-            return await self.query_lines(command, is_last)
+            return await self.query_lines(command, is_last, patience=patience)
         return lines
 
     async def _opened(self) -> SerialLine[str]:
