@@ -43,11 +43,36 @@ SECONDS = SLICES * SLICE_PS * 1e-12
 
 
 def figures() -> Iterator[Figure]:
+    yield from _realtime_factors()
+    yield _cost(
+        "world.emitted_x10.cost", sources(1), sources(1, losses=10.0), 1.0,
+        "ten times the pairs, a tenth of the transmission in both paths: cost per slice, relative",
+    )  # fmt: skip
+    yield _cost(
+        "world.links_x4.cost_per_link", sources(1), sources(4), 4.0,
+        "four sources with two analysers each beside one: cost per source, relative",
+    )  # fmt: skip
+
+
+def _cost(name: str, one: Layout, other: Layout, share: float, text: str) -> Figure:
+    """What the second layout costs, divided by `share`, relative to the first."""
+    lights = [LightField(layout, operating(layout), seed=1) for layout in (one, other)]
+    clicks = [run(light) for light in lights]
+    taken = interleaved([partial(run, light) for light in lights])
+    for light in lights:
+        light.close()
+    counts = (
+        f"{clicks[0] / SECONDS * 1e-6:.2f} and {clicks[1] / SECONDS * 1e-6:.2f} Mclicks per simulated second"
+    )
+    return Figure(name, taken[1] / taken[0] / share, f"{text}; {counts}")
+
+
+def _realtime_factors() -> Iterator[Figure]:
     """`world.<what>.realtime_factor`."""
     for name, layout in (
         ("nyc", shipped("nyc")),
         ("local", shipped("local")),
-        ("one_source_1mcps", one_source()),
+        ("one_source_1mcps", sources(1)),
     ):
         light = LightField(layout, operating(layout), seed=1)
         clicks = run(light)
@@ -85,39 +110,45 @@ def shipped(name: str) -> Layout:
     return layout_of(testbed, testbed.simulation)
 
 
-def one_source() -> Layout:
-    """One source and two analysers, 1 Mcps on each of four detectors."""
-    sides = ("alice", "bob")
-    source = PairSource(
-        "source",
-        pump="pump",
-        pump_power_w=20e-3,
-        pair_rate_hz=4e6,
-        state=PairState(fidelity=0.97).density_matrix,
-        biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
-        signal_path=("alice",),
-        idler_path=("bob",),
-        signal_transmission=0.5,
-        idler_transmission=0.5,
-    )
+def sources(links: int, losses: float = 1.0) -> Layout:
+    """Sources with two analysers each, 1 Mcps on each of their four detectors; with `losses` so many times
+    the pairs, and so much less transmission for either photon."""
+    sides = [(f"alice{k}", f"bob{k}") for k in range(links)]
     return Layout(
-        lights=(source,),
+        lights=tuple(
+            PairSource(
+                f"source{k}",
+                pump="pump",
+                pump_power_w=20e-3,
+                pair_rate_hz=4e6 * losses,
+                state=PairState(fidelity=0.97).density_matrix,
+                biphoton=Biphoton("two_sided_exponential", 400e-12, 150e-12),
+                signal_path=(alice,),
+                idler_path=(bob,),
+                signal_transmission=0.5 / losses,
+                idler_transmission=0.5 / losses,
+            )
+            for k, (alice, bob) in enumerate(sides)
+        ),
         detectors=tuple(
-            Detector(f"{n}_{letter}", "tagger", 1 + 2 * i + j, 1.0, 100.0, 38e-12, 20e-9)
-            for i, n in enumerate(sides)
+            Detector(f"{n}_{letter}", f"tagger{k}", 1 + 2 * i + j, 1.0, 100.0, 38e-12, 20e-9)
+            for k, pair in enumerate(sides)
+            for i, n in enumerate(pair)
             for j, letter in enumerate("hv")
         ),
-        taggers=(Tagger("tagger", Clock("clock", 0.0)),),
-        analysers=tuple(Analyser(n, f"{n}_qwp", f"{n}_hwp", (f"{n}_h", f"{n}_v")) for n in sides),
+        taggers=tuple(Tagger(f"tagger{k}", Clock("clock", 0.0)) for k in range(links)),
+        analysers=tuple(
+            Analyser(n, f"{n}_qwp", f"{n}_hwp", (f"{n}_h", f"{n}_v")) for pair in sides for n in pair
+        ),
     )
 
 
 def operating(layout: Layout) -> Ports:
     """All instruments of a layout of pair sources at their operating points, everybody looking."""
-    sources = [light for light in layout.lights if isinstance(light, PairSource)]
+    pumped = [light for light in layout.lights if isinstance(light, PairSource)]
     taps = [light for light in layout.lights if isinstance(light, Beam)]
     return Ports(
-        lasers={s.pump: LaserPort(s.pump_power_w) for s in sources},
+        lasers={s.pump: LaserPort(s.pump_power_w) for s in pumped},
         rotations={plate: RotationPort() for a in layout.analysers for plate in (a.qwp, a.hwp)},
         plates={controller.name: PlatesPort() for controller in layout.controllers},
         nanowires={d.control: NanowirePort(d.operating_bias_a) for d in layout.detectors if d.control},

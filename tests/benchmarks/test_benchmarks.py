@@ -20,12 +20,14 @@ def test_each_figure_is_a_json_object_with_name_and_value(monkeypatch: pytest.Mo
         "world.nyc.realtime_factor",
         "world.local.realtime_factor",
         "world.one_source_1mcps.realtime_factor",
+        "world.emitted_x10.cost",
+        "world.links_x4.cost_per_link",
     ]
     assert all(f["value"] > 0 for f in figures)
 
 
 def test_one_source_gives_a_million_clicks_per_second_on_each_detector() -> None:
-    layout = world.one_source()
+    layout = world.sources(1)
     light = LightField(layout, world.operating(layout), seed=1)
     light.tune()
     light.close()
