@@ -34,6 +34,7 @@ from experiments.engine.outcome import State
 COLOURS = {
     State.PREPARING: "cyan",
     State.RUNNING: "cyan",
+    State.PAUSED: "yellow",
     State.COMPLETED: "green",
     State.ABORTED: "yellow",
     State.FAILED: "red",
@@ -48,6 +49,7 @@ FIGURES = {
 }
 """The figures of merit in the order in which people look for them: name, unit."""
 EVENTS_SHOWN = 4
+UNDER_WAY = "…"
 LINE_EVERY_S = 30.0
 """Plain lines tell how far the run is once in so much run time."""
 
@@ -80,7 +82,9 @@ class LiveDisplay:
             case StateChanged():
                 self._run, self._state, self._message = event.run, event.state, event.message
             case StepBegan():
-                self._steps.append((f"{event.number}/{event.count} {event.kind}", "…"))
+                if self._steps and self._steps[-1][1] == UNDER_WAY:
+                    self._steps[-1] = (self._steps[-1][0], "interrupted")
+                self._steps.append((f"{event.number}/{event.count} {event.kind}", UNDER_WAY))
             case StepEnded():
                 self._steps[-1] = (self._steps[-1][0], duration(event.took_s))
             case Progress():
@@ -102,8 +106,10 @@ class LiveDisplay:
                 f"  {self._run}  {duration(time.monotonic() - self._began)} at the wall",
             )
         ]
+        if self._state is State.PAUSED:
+            parts.append(Text(f"  {self._message}", style="yellow"))
         for step, took in self._steps:
-            parts.append(Text(f"  {step}  {took}", style="bold" if took == "…" else "dim"))
+            parts.append(Text(f"  {step}  {took}", style="bold" if took == UNDER_WAY else "dim"))
         if self._progress:
             parts.append(_progress_line(self._progress))
         if self._rates:
@@ -127,7 +133,8 @@ class PlainLines:
     def notify(self, event: RunEvent) -> None:
         match event:
             case StateChanged():
-                self._say(f"{event.run}: {event.state}")
+                why = f": {event.message}" if event.state is State.PAUSED else ""
+                self._say(f"{event.run}: {event.state}{why}")
             case StepBegan():
                 self._say(f"step {event.number}/{event.count} {event.kind}")
             case StepEnded():

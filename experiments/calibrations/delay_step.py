@@ -28,6 +28,7 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
     """`calibrate_delays`."""
 
     needs_tags = True
+    can_go_on = True
     makes_calibrations = ("delays",)
 
     def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:

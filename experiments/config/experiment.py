@@ -116,6 +116,13 @@ class Telemetry(Part):
     password: Reference | None = None
 
 
+class Reconnection(Part):
+    """What happens when an instrument loses its power or its line in the middle of a run: the run waits as
+    long as `deadline` for it to come back, or, with `0 s`, ends at once."""
+
+    deadline: Annotated[Seconds, NotNegative] = 120.0
+
+
 class Published(Part):
     """A published figure for comparison: a value, or a bound that it is above or below."""
 
@@ -167,6 +174,7 @@ class Experiment(Part):
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]
     seed: Annotated[int, Strict(), Field(ge=0)] | None = None
     record: Record = Record()
+    reconnection: Reconnection = Reconnection()
     telemetry: Telemetry = Telemetry()
     published: dict[str, Published] = Field(default_factory=dict)
     accept: dict[str, Accept] = Field(default_factory=dict)

@@ -41,6 +41,8 @@ BIAS_PAUSE_S = 0.1
 HOMING_S = 120.0
 """Deadline for homing. A K10CR1 needs 35 s for a whole turn at its 10 deg/s; paddles are faster."""
 LASER_S = 10.0
+WAIT_S = 60.0
+"""A wait has a safe point so often, in seconds of run clock."""
 TOLERANCE = 0.02
 """How far a value read back may be from its set-point, relative to it: rounding by an instrument's
 electronics is far below, a set-point not taken far above."""
@@ -83,12 +85,16 @@ class BringUpStep(Step[BringUp]):
 class WaitStep(Step[Wait]):
     """`wait`: let time pass."""
 
+    can_go_on = True
+
     def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
         del bench, settings
         return set()
 
     async def run(self, context: Context) -> None:
-        await context.let_pass(self.parameters.duration, "waiting")
+        while (left_s := self.parameters.duration - self.safe_points * WAIT_S) > 0:
+            await context.let_pass(min(WAIT_S, left_s), "waiting")
+            self.safe_points += 1
 
 
 def _moving(bench: Bench) -> list[RotationMount | PolarizationController]:

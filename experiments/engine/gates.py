@@ -20,7 +20,7 @@ class Gate:
 
     def offer(self, block: TagBlock) -> None:
         """Show the next block of the stream; what lies in the gate goes to the sinks."""
-        if block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
+        if self._finished or block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
             return
         piece = block.between(self.begin_ps, self.end_ps)
         for sink in self._sinks:

@@ -17,17 +17,21 @@ ANGLE_TOLERANCE_RAD = 1e-3
 K10CR1's repeatability is some 0.1 mrad."""
 
 
+class NotSettledError(DeadlineError):
+    """Instruments answer but do not arrive."""
+
+
 async def settle(instruments: Sequence[Instrument], clock: RunClock, deadline_s: float) -> None:
     """Wait until every instrument has reached its set-points, asking every `POLL_S`.
 
-    Raises DeadlineError, naming those that still move, after `deadline_s` seconds of run clock.
+    Raises NotSettledError, naming those that still move, after `deadline_s` seconds of run clock.
     """
     end = clock.now() + deadline_s
     moving = await _unsettled(instruments)
     while moving:
         if clock.now() >= end:
             names = ", ".join(i.name for i in moving)
-            raise DeadlineError(
+            raise NotSettledError(
                 moving[0].name,
                 str(moving[0].address),
                 f"not settled after {deadline_s:g} s: {names}",

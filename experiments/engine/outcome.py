@@ -15,6 +15,8 @@ class State(StrEnum):
 
     PREPARING = "preparing"
     RUNNING = "running"
+    PAUSED = "paused"
+    """Waits for an instrument or for a person, and then runs on."""
     COMPLETED = "completed"
     ABORTED = "aborted"
     FAILED = "failed"
@@ -82,11 +84,18 @@ class Ending:
     exit: Exit
     message: str = ""
 
+    def without_storage(self, error: StorageError) -> "Ending":
+        """The ending when even the last words could not be written; an unverified safe state stays
+        foremost."""
+        exit_code = Exit.NOT_SAFE if self.exit is Exit.NOT_SAFE else Exit.STORAGE
+        message = self.message if str(error) in self.message else f"{self.message}\n{error}".strip()
+        return Ending(State.FAILED, exit_code, message)
+
 
 def ending_of(failure: BaseException) -> Ending:
     """The ending that a failure means. In a group of failures storage counts first (it is the cause of
     the others), then the first of the group."""
-    causes = _flatten(failure)
+    causes = causes_of(failure)
     for cause in causes:
         if isinstance(cause, StorageError):
             return Ending(State.FAILED, Exit.STORAGE, str(cause))
@@ -105,10 +114,11 @@ def ending_of(failure: BaseException) -> Ending:
 def is_internal(failure: BaseException) -> bool:
     """Whether a failure is none that the run has words for: a mistake in the program."""
     known = (InstrumentError, RunError, OSError, asyncio.CancelledError, KeyboardInterrupt)
-    return any(not isinstance(cause, known) for cause in _flatten(failure))
+    return any(not isinstance(cause, known) for cause in causes_of(failure))
 
 
-def _flatten(failure: BaseException) -> list[BaseException]:
+def causes_of(failure: BaseException) -> list[BaseException]:
+    """The failures that a group of failures, perhaps of groups, is made of; or the one that it is."""
     if isinstance(failure, BaseExceptionGroup):
-        return [cause for part in failure.exceptions for cause in _flatten(part)]
+        return [cause for part in failure.exceptions for cause in causes_of(part)]
     return [failure]

@@ -1,26 +1,26 @@
 """A run: one execution of an experiment, from opening the instruments to the safe state.
 
-    preparing -> running -> completed | aborted | failed
+    preparing -> running <-> paused -> completed | aborted | failed
 
 It guarantees that every way out (done, an error, a cancellation from outside such as Ctrl-C) leads through
 the safe state, that the folder says how it ended and why, and that a failure of one part stops the others
-at once. A second cancellation does not skip any of that.
+at once. A second cancellation does not skip any of that. A run pauses while an instrument that lost its power
+or its line comes back (see `reconnection`), and goes on from its step's last safe point.
 """
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
 import asyncio
 import traceback
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from drivers.capabilities import Instrument, TimeTagger
+from drivers.errors import InstrumentError
 from experiments.config.files import LoadedExperiment
 from experiments.engine.bench import Bench
 from experiments.engine.clock import GuardedClock, RunClock
@@ -37,14 +37,17 @@ from experiments.engine.events import (
     StepEnded,
 )
 from experiments.engine.feed import Feed
-from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of, is_internal
+from experiments.engine.outcome import Ending, Exit, RunError, State, StorageError, ending_of, is_internal
+from experiments.engine.papers import Papers
 from experiments.engine.preflight import check, identify, open_all
-from experiments.engine.record import RunFolder, utc_now
+from experiments.engine.reconnection import Reconnection, Wrong, reason_of, start_afresh
+from experiments.engine.record import RunFolder
 from experiments.engine.registry import make_step
 from experiments.engine.safe_state import SafeOutcome, make_safe, uninterrupted
+from experiments.engine.standing import Standing
 from experiments.engine.step import Context, Step, StepClock
 from experiments.engine.tag_files import TagFiles
-from experiments.engine.tags import TagCollector
+from experiments.engine.tags import PS, TagCollector
 
 CLOSING_S = 10.0
 """Wall time for all instruments to close their lines."""
@@ -107,11 +110,12 @@ class Run:
         self.bench = Bench(loaded.testbed, instruments)
         self.steps = [make_step(parameters) for parameters in self.experiment.plan]
         self._observers = Observers(observers, self._observer_failed)
-        self._more_about = about
-        self._state = State.PREPARING
-        self._began_utc = utc_now()
+        self._papers = Papers(loaded, folder, seed, about)
         self._open: list[Instrument] = []
         self._collecting = False
+        self._collecting_since = 0.0
+        self._left = deque(range(len(self.steps)))
+        """The steps of the plan that are to be done, the present one first."""
         self._step: Step[Any] | None = None
         self._step_began = 0.0
         self._left_after_step = 0.0
@@ -120,6 +124,13 @@ class Run:
             for tagger in self.bench.all_of(TimeTagger)
             if (inputs := self.bench.inputs(tagger.name))
         ]
+        self._reconnection = Reconnection(
+            instruments,
+            Standing(instruments),
+            clock,
+            self.announce,
+            self.experiment.reconnection.deadline,
+        )
         self.context = Context(
             bench=self.bench,
             experiment=self.experiment,
@@ -128,17 +139,20 @@ class Run:
             folder=folder,
             tags=TagCollector(self._feeds, self._hub_tagger(), clock, self._tags_lost),
             tag_files=TagFiles(folder.path / "tags", self.experiment.record),
+            standing=self._reconnection.standing,
             announce=self.announce,
             progress=self._progress,
-            store_results=self._store_results,
+            store_results=lambda: self._papers.write_results(
+                self._papers.results(self.context.tally, complete=False)
+            ),
         )
 
     # The three acts.
 
     async def prepare(self) -> None:
         """Write down what will be run, open the instruments, check everything that can be checked."""
-        self._write_state()
-        self._write_configuration()
+        self._papers.write_state(State.PREPARING)
+        self._papers.write_configuration()
         self.folder.write_json("env.json", await asyncio.to_thread(environment, self.seed))
         self._enter(State.PREPARING)
         # Until it is known which are open, an abort asks all of them to make themselves safe.
@@ -146,21 +160,24 @@ class Run:
         self._open, problem = await open_all(self._open)
         if problem:
             raise problem
-        for name, identity in (await identify(self._open)).items():
+        self._reconnection.identities = await identify(self._open)
+        for name, identity in self._reconnection.identities.items():
             what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
             self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
         check(self.bench, self.experiment.settings, self.steps, self.experiment.record, self.folder.path)
+        await self.context.standing.note(self.bench.instruments)
 
     async def carry_out(self) -> None:
         """Do the steps, one after another, while tags are collected beside them."""
         self._enter(State.RUNNING)
-        async with asyncio.TaskGroup() as beside:
-            for number, step in enumerate(self.steps, 1):
-                if step.needs_tags and not self._collecting:
-                    await self._start_collecting(beside)
-                await self._do(step, number)
-            if self._collecting:
-                await self.context.tags.stop()
+        while self._left:
+            try:
+                async with asyncio.TaskGroup() as beside:
+                    await self._go_on(beside)
+            except ExceptionGroup as failure:
+                if not self._left or not (wrong := await self._diagnose(failure)):
+                    raise
+                await self._pause(wrong, recording_is_lost=True)
         self._observers.notify(Progress("done", self.clock.now(), 0.0))
 
     async def end(self, ending: Ending) -> RunReport:
@@ -197,7 +214,7 @@ class Run:
 
     def _accepted(self, ending: Ending) -> Ending:
         """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
-        results = self._results(complete=True) or {}
+        results = self._papers.results(self.context.tally, complete=True) or {}
         problems = []
         for name, accept in self.experiment.accept.items():
             found = results.get(name)
@@ -261,17 +278,78 @@ class Run:
 
     # Steps.
 
+    async def _go_on(self, beside: asyncio.TaskGroup) -> None:
+        """Do what is left of the plan, with one recording."""
+        while self._left:
+            number = self._left[0]
+            self._step = self.steps[number]
+            self.context.changes = self._step.changes(self.bench, self.experiment.settings)
+            if self._step.needs_tags and not self._collecting:
+                await self._start_collecting(beside)
+            await self._do(self._step, number + 1)
+            self._left.popleft()
+        if self._collecting:
+            await self.context.tags.stop()
+
     async def _do(self, step: Step[Any], number: int) -> None:
-        self._step, self._step_began = step, self.clock.now()
+        self._step_began = self.clock.now()
         self._left_after_step = sum(s.parameters.estimated_s for s in self.steps[number:])
         count, estimated_s = len(self.steps), step.parameters.estimated_s
         self.announce(StepBegan(number, count, step.kind, estimated_s))
-        self._progress(step.kind)
-        self.context.clock = StepClock(self.clock, step.kind, step.deadline_s)
-        await step.run(self.context)
+        while True:
+            self._progress(step.kind)
+            self.context.clock = StepClock(self.clock, step.kind, step.deadline_s)
+            try:
+                await step.run(self.context)
+                await self.context.standing.note(self.context.changes)
+                break
+            except (InstrumentError, RunError) as failure:
+                wrong = await self._diagnose(failure)
+                if not wrong or (self._collecting and not wrong.keys().isdisjoint(self.context.tags.feeds)):
+                    raise
+            await self._pause(wrong)
         self.announce(StepEnded(number, count, step.kind, self.clock.now() - self._step_began))
 
+    async def _diagnose(self, failure: Exception) -> Wrong:
+        """The instruments because of which the run shall pause; none when the failure is to end it."""
+        step, task = self._step, asyncio.current_task()
+        if step is None or not step.can_go_on or (task is not None and task.cancelling()):
+            return {}
+        return await self._reconnection.diagnose(failure, (step, step.safe_points), self.context.changes)
+
+    async def _pause(self, wrong: Wrong, *, recording_is_lost: bool = False) -> None:
+        """Wait until these instruments are back. After a tag stream broke, its recording is given up, and
+        what was calibrated in it comes first on the plan again."""
+        assert self._step is not None
+        await self._step.interrupted(self.context)
+        self._enter(State.PAUSED, "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items()))
+        self._progress("paused")
+        if recording_is_lost:
+            await self._give_up_recording()
+        await self._reconnection.bring_back(wrong, self.context.changes)
+        self._enter(State.RUNNING, f"{self._step.kind} goes on from its last safe point")
+
+    async def _give_up_recording(self) -> None:
+        await asyncio.to_thread(self.context.tags.close)
+        await asyncio.gather(*(start_afresh(feed.tagger) for feed in self._feeds))
+        self._collecting = False
+        again = [
+            n for n in range(self._left[0]) if self.steps[n].needs_tags and self.steps[n].makes_calibrations
+        ]
+        for number in again:
+            self.steps[number] = make_step(self.experiment.plan[number])
+        self._left.extendleft(reversed(again))
+
     async def _start_collecting(self, beside: asyncio.TaskGroup) -> None:
+        now = self.clock.now()
+        if self.context.recordings:
+            # Times go on where they would be: each has one meaning in the whole run.
+            origin_ps = round((now - self._collecting_since) * PS)
+            self._feeds = [feed.again(origin_ps) for feed in self._feeds]
+            self.context.tags = TagCollector(self._feeds, self._hub_tagger(), self.clock, self._tags_lost)
+        else:
+            self._collecting_since = now
+        self.context.recordings += 1
         self.context.tag_files.keep_raw(self._feeds)
         await self.context.tags.start()
         self._collecting = True
@@ -284,47 +362,9 @@ class Run:
 
     # Records.
 
-    def _enter(self, state: State) -> None:
-        self._state = state
-        self._write_state()
-        self.announce(StateChanged(self.folder.name, state))
-
-    def _write_state(self) -> None:
-        self.folder.write_json("run.json", self._about())
-
-    def _about(self) -> dict[str, object]:
-        return {
-            "run": self.folder.name,
-            "experiment": self.experiment.experiment,
-            "title": self.experiment.title,
-            "testbed": self.loaded.testbed.testbed,
-            "bellbench": version("bellbench"),
-            "seed": self.seed,
-            "state": self._state,
-            "began_utc": self._began_utc,
-            **self._more_about,
-        }
-
-    def _write_configuration(self) -> None:
-        resolved = yaml.safe_dump(dict(self.loaded.resolved), sort_keys=False, allow_unicode=True)
-        self.folder.write_text("config.resolved.yaml", resolved)
-        for source, text in self.loaded.sources.items():
-            self.folder.write_text(f"config.source/{Path(source).name}", text)
-
-    def _results(self, complete: bool) -> dict[str, object] | None:
-        if not self.context.tally:
-            return None
-        published = {name: p.model_dump(exclude_none=True) for name, p in self.experiment.published.items()}
-        return {
-            "experiment": self.experiment.experiment,
-            "seed": self.seed,
-            "complete": complete,
-            **self.context.tally.results(self.bench.detectors),
-            "published": published,
-        }
-
-    def _store_results(self) -> None:
-        self.folder.write_json("results.json", self._results(complete=False))
+    def _enter(self, state: State, why: str = "") -> None:
+        self._papers.write_state(state)
+        self.announce(StateChanged(self.folder.name, state, why))
 
     def _last_words(self, ending: Ending, safe: list[SafeOutcome]) -> tuple[Ending, dict[str, object] | None]:
         """Everything that is still to be written, as far as the disk lets us. In a worker thread."""
@@ -333,26 +373,16 @@ class Run:
             try:
                 self.context.tags.close()
             finally:
-                results = self._results(complete=ending.state is State.COMPLETED)
+                results = self._papers.results(self.context.tally, complete=ending.state is State.COMPLETED)
             if results is not None:
-                self.folder.write_json("results.json", results)
+                self._papers.write_results(results)
             self._journal("state", {"state": ending.state, "message": ending.message})
         except StorageError as error:
-            ending = _storage_failed(ending, error)
-        about = {
-            **self._about(),
-            "state": ending.state,
-            "exit_code": int(ending.exit),
-            "message": ending.message,
-            "ended_utc": utc_now(),
-            "run_time_s": self.clock.now(),
-            "safe_state": [asdict(outcome) for outcome in safe],
-            "tags_lost": self.context.tags.lost(),
-        }
+            ending = ending.without_storage(error)
         try:
-            self.folder.last_words(about)
+            self._papers.last_words(ending, self.clock.now(), safe, self.context.tags.lost())
         except StorageError as error:
-            ending = _storage_failed(ending, error)
+            ending = ending.without_storage(error)
         return ending, results
 
 
@@ -361,10 +391,3 @@ def _forget_cancellation() -> None:
     task = asyncio.current_task()
     while task is not None and task.cancelling():
         task.uncancel()
-
-
-def _storage_failed(ending: Ending, error: StorageError) -> Ending:
-    """The ending when even the last words could not be written; an unverified safe state stays foremost."""
-    exit_code = Exit.NOT_SAFE if ending.exit is Exit.NOT_SAFE else Exit.STORAGE
-    message = ending.message if str(error) in ending.message else f"{ending.message}\n{error}".strip()
-    return Ending(State.FAILED, exit_code, message)

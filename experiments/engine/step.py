@@ -6,7 +6,7 @@ checks all that before anything is moved.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
 from experiments.engine.events import Rates, RunEvent
 from experiments.engine.record import RunFolder
+from experiments.engine.standing import Standing
 from experiments.engine.tag_files import TagFiles
 from experiments.engine.tags import TagCollector
 from experiments.measurements.tally import Tally
@@ -27,6 +28,8 @@ from experiments.measurements.tally import Tally
 P = TypeVar("P", bound=PlanStep)
 TICK_S = 1.0
 """How often a run shows what it sees, in seconds of run clock."""
+LOOK_S = 10.0
+"""How often a run looks whether all instruments still stand as it left them, while it lets time pass."""
 
 
 class SetPoint(NamedTuple):
@@ -71,11 +74,16 @@ class Context:
     tags: TagCollector
     """Collecting, when the step needs tags."""
     tag_files: TagFiles
+    standing: Standing
     announce: Callable[[RunEvent], None]
     progress: Callable[[str], None]
     """Tell observers what the step does now; the run adds how long it will take."""
     store_results: Callable[[], None]
     """Write results.json from the tally as it is."""
+    changes: Collection[str] = ()
+    """The instruments that the present step may change."""
+    recordings: int = 0
+    """How many recordings have been begun: one, and one more after each time that a tag stream broke."""
     calibrations: dict[str, DelayCalibration] = field(default_factory=dict)
     tracker: DelayTracker | None = None
     """Follows the delays from their calibration on."""
@@ -87,16 +95,26 @@ class Context:
         return self.experiment.settings
 
     def store_calibration(self, name: str, record: object) -> None:
-        """Write what calibrations.json says under a name."""
-        self._calibration_records[name] = record
+        """Write what calibrations.json says under a name; under `NAME of recording 2` and so on when it is
+        made anew for a later recording."""
+        key = name if self.recordings < 2 else f"{name} of recording {self.recordings}"
+        self._calibration_records[key] = record
         self.folder.write_json("calibrations.json", self._calibration_records)
 
     async def let_pass(self, seconds: float, doing: str, show: Callable[[], None] | None = None) -> None:
-        """Sleep on the run clock, and every `TICK_S` tell how far the run is and what the detectors see."""
+        """Sleep on the run clock, and every `TICK_S` tell how far the run is and what the detectors see.
+
+        However the instruments stand now, they shall stand so until the end; raises InstrumentError when one
+        does not. Whoever waits has set everything before."""
+        await self.standing.note(self.changes)
+        unseen_s = 0.0
         while seconds > 0:
             nap = min(TICK_S, seconds)
             await self.clock.sleep(nap)
-            seconds -= nap
+            seconds, unseen_s = seconds - nap, unseen_s + nap
+            if unseen_s >= LOOK_S or seconds <= 0:
+                await self.standing.look()
+                unseen_s = 0.0
             self.progress(doing)
             rates = self.tags.rates_hz().tolist()
             self.announce(Rates(dict(zip(self.bench.detectors, rates, strict=True))))
@@ -112,6 +130,11 @@ class Step(ABC, Generic[P]):
     needs_calibrations: ClassVar[tuple[str, ...]] = ()
     """Calibrations that an earlier step of the plan must have made."""
     makes_calibrations: ClassVar[tuple[str, ...]] = ()
+    can_go_on: ClassVar[bool] = False
+    """Whether `run` may be called once more after it failed with an instrument that is back now. It then goes
+    on from its last safe point. Never true of a step that switches emission or bias on."""
+    safe_points: int = 0
+    """How many safe points it has passed: what lies before the last one need not be done again."""
 
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters
@@ -137,3 +160,6 @@ class Step(ABC, Generic[P]):
     @abstractmethod
     async def run(self, context: Context) -> None:
         """Do it. Raises what went wrong; must leave nothing running when cancelled."""
+
+    async def interrupted(self, context: Context) -> None:
+        """The run will pause because of an instrument: forget what was measured since the last safe point."""

@@ -74,6 +74,7 @@ class TagCollector:
         self._watermark_ps: int | None = None
         self._gates: list[Gate] = []
         self._hands = {name: Hand() for name in (*self.feeds, MERGE)}
+        self._origin_ps = max((feed.origin_ps for feed in feeds), default=0)
         self._began = 0.0
         self._start_took = 0.0
 
@@ -118,14 +119,14 @@ class TagCollector:
     def window(self, seconds: float) -> tuple[int, int]:
         """Begin and end, in ps, of a stretch of `seconds` that begins now, as seen on every tagger's time;
         it lies wholly after now, and before now + `lasts(seconds)`, by the run clock."""
-        begin = round((self._clock.now() - self._began + GUARD_S) * PS)
+        begin = self._origin_ps + round((self._clock.now() - self._began + GUARD_S) * PS)
         return begin, begin + round(seconds * PS)
 
     def lasts(self, seconds: float) -> float:
         """How long to sleep on the run clock, in seconds, until a window of `seconds` is over for sure."""
         return seconds + 2 * GUARD_S + self._start_took
 
-    def open_gate(self, begin_ps: int, end_ps: int, *sinks: Analysis) -> None:
+    def open_gate(self, begin_ps: int, end_ps: int, *sinks: Analysis) -> Gate:
         """Send the merged tags with hub time in `begin_ps <= t < end_ps` to these sinks.
 
         RuntimeError unless `align` came before and the stretch still lies ahead.
@@ -136,7 +137,14 @@ class TagCollector:
             raise RuntimeError(
                 f"a gate from {begin_ps} ps, but the tags until {self._watermark_ps} ps are gone"
             )
-        self._gates.append(Gate(begin_ps, end_ps, *sinks))
+        gate = Gate(begin_ps, end_ps, *sinks)
+        self._gates.append(gate)
+        return gate
+
+    async def cut_short(self, gates: Sequence[Gate]) -> None:
+        """Close these gates now: their sinks are finished with what they have, and get no more."""
+        self._gates = [gate for gate in self._gates if gate not in gates]
+        await self._hands[MERGE].do(_finish, gates)
 
     async def reached(self, hub_ps: int, deadline_s: float = ARRIVAL_S) -> None:
         """Wait until all tags before `hub_ps` have gone through their gates. DeadlineError after
@@ -227,6 +235,11 @@ class TagCollector:
             f"{problem}; its stream stands at {feed.reach_ps / PS:.3f} s",
             "Check the tagger's power and its network, then run again",
         )
+
+
+def _finish(gates: Sequence[Gate]) -> None:
+    for gate in gates:
+        gate.finish()
 
 
 def _merge_into(gates: Sequence[Gate], stretch: Stretch) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import SwappingSettings
+from experiments.engine.gates import Gate
 from experiments.engine.tags import GUARD_S, PS, TagCollector
 from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
@@ -43,10 +44,11 @@ class Dwell:
         channels: int,
         singles: "Singles",
         slices: "Sequence[Slice]",
+        gates: Sequence[Gate],
     ) -> None:
         self.setting = setting
         self.begin_ps, self.end_ps = window_ps
-        self._channels, self._singles, self._slices = channels, singles, slices
+        self._channels, self._singles, self._slices, self._gates = channels, singles, slices, gates
 
     @classmethod
     def open(
@@ -65,18 +67,23 @@ class Dwell:
 
         begin, end = tags.window(seconds)
         singles = Singles()
-        tags.open_gate(begin, end, singles)
+        gates = [tags.open_gate(begin, end, singles)]
         slices = []
         for start in range(begin, end, SLICE_PS):
             look_from = start - (LOOK_PS if start > begin else FIRST_LOOK_PS)
             # The look ends where the slice begins to see tags, and comes first: so it has its say.
-            tags.open_gate(look_from, start - MARGIN_PS, tracker.look(look_from, start - MARGIN_PS))
+            look_until = start - MARGIN_PS
+            gates.append(tags.open_gate(look_from, look_until, tracker.look(look_from, look_until)))
             stop = min(start + SLICE_PS, end)
             slices.append(Slice(settings, tracker, (start, stop)))
-            tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1])
+            gates.append(tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1]))
         if more:
-            tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more)
-        return cls(setting, (begin, end), channels, singles, slices)
+            gates.append(tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more))
+        return cls(setting, (begin, end), channels, singles, slices, gates)
+
+    async def cut_short(self, tags: TagCollector) -> None:
+        """Count no more."""
+        await tags.cut_short(self._gates)
 
     @property
     def live_ps(self) -> int:

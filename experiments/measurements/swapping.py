@@ -4,6 +4,9 @@ For each setting the wave plates turn, come to rest and are read back; then tags
 their own time, while the delays are tracked. Settings come in an order that the run's seed shuffles anew
 in each round, so that a slow drift does not favour one of them. Results are stored after each setting, so
 that an aborted run has them for what it measured.
+
+There is a safe point between any two settings. When an instrument fails, the dwell under way counts for
+nothing and is measured again: its tags that are on disk already are named in the journal (`vetoed`).
 """
 
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.tags import TAIL_S
 from experiments.measurements.analysers import Setting, circular, linear
 from experiments.measurements.dwell import MARGIN_PS, Dwell
+from timetags.clocks.track import Track
 
 _SHUFFLE = 0x5A77
 """Tells the random numbers for the order of settings from others made of the same seed."""
@@ -43,6 +47,11 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
 
     needs_tags = True
     needs_calibrations = ("delays",)
+    can_go_on = True
+    _dwell: Dwell | None = None
+    """The one under way."""
+    _counted_until_ps = 0
+    """End of the last dwell, in hub time."""
 
     def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
         return {mount.name for setting in self._once() for mount in setting.angles(bench, settings)}
@@ -60,25 +69,37 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
 
     async def run(self, context: Context) -> None:
         order = self.order(context.seed)
-        end_ps = 0
-        for number, setting in enumerate(order, 1):
-            doing = f"{setting.name}, {number} of {len(order)}"
+        while self.safe_points < len(order):
+            setting = order[self.safe_points]
+            doing = f"{setting.name}, {self.safe_points + 1} of {len(order)}"
             context.progress(f"{doing}: turning wave plates")
             await turn(setting.angles(context.bench, context.settings), context.clock)
-            end_ps = await self._dwell(context, setting, doing)
+            await self._count(context, setting, doing)
+            self.safe_points += 1
             context.store_results()
         # The last tags are still on their way; those of earlier dwells came while the bench went on.
         await context.let_pass(TAIL_S, "waiting for the last tags")
-        await context.tags.reached(end_ps + MARGIN_PS)
+        await context.tags.reached(self._counted_until_ps + MARGIN_PS)
         context.store_results()
         _show(context)
         _store_track(context)
 
+    async def interrupted(self, context: Context) -> None:
+        if self._dwell is not None:
+            dwell, self._dwell = self._dwell, None
+            context.tally.veto(dwell)
+            await dwell.cut_short(context.tags)
+            window = {"setting": dwell.setting, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
+            message = f"{dwell.setting} does not count and will be measured again"
+            context.announce(Happened("vetoed", message, window, "warning"))
+            _show(context)
+        _record_track(context)
+
     def _once(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    async def _dwell(self, context: Context, setting: Setting, doing: str) -> int:
-        """Count for one dwell; returns its end in ps of hub time, up to which tags may come in later."""
+    async def _count(self, context: Context, setting: Setting, doing: str) -> None:
+        """Count for one dwell. Its last tags may come in later."""
         seconds = self.parameters.dwell
         assert context.tracker is not None  # made together with the calibration
         kept = context.tag_files.around_heralds(context.bench, context.settings, context.tracker)
@@ -87,19 +108,25 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
             setting.name, seconds, context.tags, channels, context.settings, context.tracker, kept
         )
         context.tally.add(dwell)
+        self._dwell = dwell
         window = {"setting": setting.name, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
         context.announce(Happened("dwell", f"{setting.name} for {seconds:g} s", window))
         await context.let_pass(context.tags.lasts(seconds), doing, lambda: _show(context))
-        return dwell.end_ps
+        self._dwell, self._counted_until_ps = None, dwell.end_ps
 
 
-def _store_track(context: Context) -> None:
-    """Keep how the delays drifted, and say whether one jumped."""
+def _record_track(context: Context) -> dict[str, Track]:
+    """Keep how the delays drifted; returns the track of each spoke."""
     assert context.tracker is not None
     tracks = dict(zip(context.settings.spokes, context.tracker.tracks, strict=True))
     record = {spoke: [asdict(point) for point in track.points] for spoke, track in tracks.items()}
     context.store_calibration("delay_track", record)
-    for spoke, track in tracks.items():
+    return tracks
+
+
+def _store_track(context: Context) -> None:
+    """Keep how the delays drifted, and say whether one jumped."""
+    for spoke, track in _record_track(context).items():
         for point in track.points:
             if point.jumped:
                 message = f"the delay of {spoke} jumped to {point.offset_ps:+.0f} ps"

@@ -38,6 +38,10 @@ class Tally:
     def add(self, dwell: Counted) -> None:
         self._dwells.append(dwell)
 
+    def veto(self, dwell: Counted) -> None:
+        """Leave out a dwell that was added: something was wrong while it was counted."""
+        self._dwells.remove(dwell)
+
     def __bool__(self) -> bool:
         return bool(self._dwells)
 

@@ -203,7 +203,7 @@ class FakeTagger(FakeInstrument, TimeTagger):
         super().__init__(name, log)
         self.inputs = tuple(range(1, inputs + 1))
         self.latency_s, self.block_s = latency_s, block_s
-        self.volts: dict[int, float] = {}
+        self.volts: dict[int, float] = dict.fromkeys(self.inputs, 0.0)
         self.recording = False
         self.mute = False
         self.lose = 0

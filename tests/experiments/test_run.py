@@ -313,7 +313,7 @@ async def test_stream_that_ends_by_itself_stops_the_run_at_once(tmp_path: Path) 
     bench = ToyBench()
     tagger = bench.taggers["alice_tagger"]
     bench.clock.at.append((12.0, lambda: end_stream(tagger)))
-    report = await run(bench, tmp_path)
+    report = await run(bench, tmp_path, reconnection={"deadline": "0 s"})
     assert report.ending.exit is Exit.INSTRUMENT
     assert "alice_tagger" in report.ending.message
     assert "ended by itself" in report.ending.message
