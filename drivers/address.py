@@ -1,5 +1,5 @@
 """Addresses of instruments: `tcp://HOST:PORT`, `udp://HOST:PORT`, `zmq://HOST:PORT`, `serial:PATH`,
-`visa:RESOURCE`.
+`visa:RESOURCE`, `usb:SERIAL_NUMBER`.
 
 Options of a model follow as a query: `tcp://10.0.0.7:1998?monitor=1999`.
 """
@@ -7,13 +7,16 @@ Options of a model follow as a query: `tcp://10.0.0.7:1998?monitor=1999`.
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-SCHEMES = ("tcp", "udp", "zmq", "serial", "visa")
+SCHEMES = ("tcp", "udp", "zmq", "serial", "visa", "usb")
+PATHS = {"serial": "device path", "visa": "resource", "usb": "serial number"}
+"""What the path of an address is, for the schemes that have one."""
 
 
 @dataclass(frozen=True)
 class Address:
     """Where an instrument is. `host` and `port` are set for `tcp`, `udp` and `zmq`, `path` for
-    `serial` (a device path) and `visa` (a VISA resource name)."""
+    `serial` (a device path), `visa` (a VISA resource name) and `usb`: the serial number of an instrument
+    that only its maker's library can reach."""
 
     scheme: str
     host: str = ""
@@ -28,13 +31,13 @@ class Address:
         if not colon or scheme not in SCHEMES:
             raise ValueError(
                 f"{text!r} is not an address: write tcp://HOST:PORT, udp://HOST:PORT, zmq://HOST:PORT, "
-                "serial:/dev/PATH or visa:RESOURCE"
+                "serial:/dev/PATH, visa:RESOURCE or usb:SERIAL_NUMBER"
             )
         rest, _, query = rest.partition("?")
         options = dict(parse_qsl(query))
-        if scheme in ("serial", "visa"):
+        if scheme in PATHS:
             if not rest:
-                raise ValueError(f"{text!r} names no {'device path' if scheme == 'serial' else 'resource'}")
+                raise ValueError(f"{text!r} names no {PATHS[scheme]}")
             return cls(scheme, path=rest, options=options)
         host, _, port = rest.removeprefix("//").rpartition(":")
         if not rest.startswith("//") or not host or not port.isdigit() or not 0 < int(port) < 65536:

@@ -18,6 +18,8 @@ from timetags.block import TagBlock
 
 READ_AHEAD_BYTES = 1 << 24
 """Four million words: about a second at the greatest rate."""
+READ_BYTES = 1 << 20
+"""Read at a time: what stays in a core's cache is read four times as fast."""
 
 
 class Tdc1Recording:
@@ -91,8 +93,9 @@ class Tdc1Recording:
         await asyncio.to_thread(self._read, data)
 
     def _read(self, data: bytes) -> None:
-        times, channels = self._reader.read(data)
-        self._cutter.put(times, channels, self._reader.reached_ps)
+        for begin in range(0, len(data), READ_BYTES):
+            times, channels = self._reader.read(data[begin : begin + READ_BYTES])
+            self._cutter.put(times, channels, self._reader.reached_ps)
 
     async def _wait(self) -> None:
         self._news.clear()

@@ -42,6 +42,7 @@ _FORMS = {
     "zmq": "zmq://HOST:PORT",
     "serial": "serial:/dev/PATH",
     "visa": "visa:RESOURCE",
+    "usb": "usb:SERIAL_NUMBER",
 }
 
 
