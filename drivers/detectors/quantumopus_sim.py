@@ -34,6 +34,11 @@ class QuantumOpusSim(Sim900Bias, LatchSensor):
 
     model = "quantumopus_sim"
     manufacturer = "Quantum Opus"
+    protocol = "quantumopus_sim.md, completeness 3 (mainframe: srs_sim900_sim928.md)"
+    doubts = (
+        "That the voltage read is the one across the wire, by which a latch is known, is our reading.",
+        "The gain of the ADC cannot be read, so the high one is taken.",
+    )
     settings_model = QuantumOpusSettings
     settings: QuantumOpusSettings
     module = "QO-AMP-SIM"

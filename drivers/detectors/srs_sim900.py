@@ -49,6 +49,8 @@ class SrsSim900(Sim900Bias):
 
     model = "srs_sim900"
     manufacturer = "Stanford Research Systems"
+    protocol = "srs_sim900_sim928.md, completeness 3"
+    doubts = ("That EXON? reads what OPON and OPOF switch is inferred from where it stands in the notes.",)
     settings_model = Sim928Settings
     settings: Sim928Settings
     module = "SIM928"
