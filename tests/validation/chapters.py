@@ -1,6 +1,25 @@
 """All checks of the light field, in the order of the page."""
 
-from tests.validation import coincidences, interference, swapping
+from tests.validation import (
+    bell,
+    chains,
+    coincidences,
+    detectors,
+    emitters,
+    interference,
+    links,
+    pulses,
+    slices,
+    swapping,
+    testbeds,
+    two_photons,
+)
 
-CHAPTERS = tuple(module.CHAPTER for module in (coincidences, interference, swapping))
+CHAPTERS = tuple(
+    module.CHAPTER
+    for module in (
+        coincidences, two_photons, interference, bell, swapping, chains, pulses, emitters, detectors, links,
+        slices, testbeds,
+    )
+)  # fmt: skip
 CHECKS = {check.name: check for chapter in CHAPTERS for check in chapter.checks}

@@ -1,7 +1,6 @@
 """Photons of different origin on one beam splitter: Hong, Ou and Mandel's dip, and beats."""
 
 from dataclasses import replace
-from itertools import product
 from math import cos, exp, pi, sqrt
 
 import numpy as np
@@ -9,8 +8,6 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
 from sim_instruments.ports import DelayPort, LaserPort, RotationPort
-from sim_instruments.world.arm import Statistics
-from sim_instruments.world.interference import pair_probability
 from sim_instruments.world.layout import (
     Beam,
     BellStateMeasurement,
@@ -19,13 +16,11 @@ from sim_instruments.world.layout import (
     Plate,
     Pulses,
 )
-from sim_instruments.world.wave_packets import TWO_SIDED, WavePacket
 from tests.sim_instruments.light_bench import HH, LightBench, counts, pairs, pulse_numbers
 from tests.validation.coincidences import WAVELENGTH_M, laser_w
 from tests.validation.counting import Floats, bins, centres, differences, histogram, watched
 from tests.validation.evidence import (
     Chapter,
-    Equal,
     Evidence,
     Figure,
     Finding,
@@ -34,7 +29,6 @@ from tests.validation.evidence import (
     Points,
     counts_against,
 )
-from tests.validation.fock import two_photon_probabilities
 from tests.validation.wave_forms import Exponential, quadrature
 
 CHAPTER = Chapter("Interference of independent photons", [])
@@ -66,86 +60,6 @@ def averaged(f: object, edges: Floats) -> Floats:
     """Mean of a function over each bin."""
     x = edges[:-1, None] + np.diff(edges)[:, None] * np.linspace(0.0, 1.0, 41)
     return np.trapezoid(f(x), dx=1 / 40, axis=1)  # type: ignore[operator]
-
-
-@CHAPTER.check(
-    "Joint outcomes of two photons at a Bell-state measurement against Fock space",
-    r"P(u, v; p, q) \propto"
-    r"\left\|\langle p_{t_1} q_{t_2}|\,\hat a^\dagger_{A}\,\hat a^\dagger_{B}|0\rangle\right\|^2",
-    1,
-)
-def joint_probabilities(effort: float) -> Evidence:
-    """The 144 probabilities that the partners of two idlers are found H, V or lost (u, v) while the idlers
-    are found at ports p and q at t1 and t2: from the light field's tables and its formula, and from creation
-    operators applied one after the other to the vacuum of 16 modes (four ports, two times, for each of two
-    modes that the sources do not share). Mixed random states, fibres with polarization-dependent loss, a beam
-    splitter of 45 %, overlap 0.9, partners' analysers with 1 % of the wrong polarization; 5 random draws."""
-    rng = np.random.default_rng(30)
-    worst, shown = 0.0, (np.empty(0), np.empty(0))
-    for _ in range(5):
-        rho = [_random_state(rng) for _ in range(2)]
-        fibres = [_lossy_fibre(rng) for _ in range(2)]
-        r, overlap = 0.45, 0.9
-        split = [(sqrt(1 - r), sqrt(r)), (sqrt(r), -sqrt(1 - r))]
-        ports = [np.vstack([b * J for b in split[side]]) for side, J in enumerate(fibres)]
-        elements = [_analyser(rng) for _ in range(2)]
-        f = rng.normal(size=4)  # phi(s1 - t1), phi(s2 - t2), phi(s1 - t2), phi(s2 - t1)
-        tables = [
-            Statistics.of(
-                1e-6, WavePacket(TWO_SIDED, 400.0, 150.0), rho[k], elements[k], ports[k]
-            ).conditional
-            for k in range(2)
-        ]
-        found, expected = np.empty((3, 3, 16)), np.empty((3, 3, 16))
-        direct, exchanged = f[0] * f[1], f[2] * f[3]
-        ratio = exchanged / direct
-        for u, v in product(range(3), repeat=2):
-            for p, q in product(range(4), repeat=2):
-                found[u, v, 4 * p + q] = direct**2 * pair_probability(
-                    tables[0][u], tables[1][v], p, q, ratio, complex(overlap * ratio)
-                )
-            states = [_conditional(rho[k], [*elements[k], np.eye(2) - sum(elements[k])][w])
-                      for k, w in ((0, u), (1, v))]  # fmt: skip
-            expected[u, v] = two_photon_probabilities(
-                states, ports, np.array([[f[0], f[2]], [f[3], f[1]]]), overlap
-            ).ravel()
-        worst = max(worst, float(np.abs(found - expected).max()))
-        shown = expected.ravel(), found.ravel()
-    order = np.argsort(shown[0])
-    x = shown[0][order]
-    return Evidence(
-        (Equal("largest difference of 720 probabilities", worst, 1e-10),),
-        Plot(
-            "probability in Fock space",
-            "probability in the light field",
-            (Line("equal", x, x),),
-            (Points("144 outcomes", x, shown[1][order], np.zeros(len(x))),),
-        ),
-    )
-
-
-def _random_state(rng: np.random.Generator) -> Complex:
-    m = rng.normal(size=(4, 4)) + 1j * rng.normal(size=(4, 4))
-    return m @ m.conj().T / np.trace(m @ m.conj().T)
-
-
-def _lossy_fibre(rng: np.random.Generator) -> Complex:
-    """A rotation and polarization-dependent loss: singular values 0.9 and 0.6."""
-    m = rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2))
-    u, _, v = np.linalg.svd(m)
-    return u @ np.diag([0.9, 0.6]) @ v
-
-
-def _analyser(rng: np.random.Generator) -> list[Complex]:
-    """POVM elements of two detectors of different efficiency behind an imperfect analyser."""
-    m = rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2))
-    u = np.linalg.svd(m)[0]
-    return [u @ np.diag(d).astype(complex) @ u.conj().T for d in ([0.7 * 0.99, 0.7 * 0.01], [0.005, 0.495])]
-
-
-def _conditional(rho: Complex, element: Complex) -> Complex:
-    """The idler's unnormalised state when the signal gave this outcome."""
-    return np.einsum("ba,aibj->ij", element, rho.reshape(2, 2, 2, 2))
 
 
 @CHAPTER.check(
