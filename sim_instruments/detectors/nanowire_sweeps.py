@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.ports import NanowirePort
+from sim_instruments.ports import DiodePort, NanowirePort
 
 STEP_UA = 0.5
 DWELL_NS = 100_000_000
@@ -24,7 +24,9 @@ class PeriodCounter:
     process has when its total is given.
     """
 
-    def __init__(self, ports: Sequence[NanowirePort], rng: np.random.Generator, period_ns: int) -> None:
+    def __init__(
+        self, ports: Sequence[NanowirePort | DiodePort], rng: np.random.Generator, period_ns: int
+    ) -> None:
         self._ports, self._rng = ports, rng
         self._seen = self._read()
         self._at_ns = 0

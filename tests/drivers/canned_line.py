@@ -53,12 +53,17 @@ class CannedText(_Line):
         pass
 
     async def query(
-        self, command: str, is_answer: Callable[[str], bool] = lambda _: True, *, retry: bool = False
+        self,
+        command: str,
+        is_answer: Callable[[str], bool] = lambda _: True,
+        *,
+        retry: bool = False,
+        patience: float = 0.0,
     ) -> str:
-        return (await self.query_lines(command, is_answer, retry=retry))[-1]
+        return (await self.query_lines(command, is_answer, retry=retry, patience=patience))[-1]
 
     async def query_lines(
-        self, command: str, is_last: Callable[[str], bool], *, retry: bool = False
+        self, command: str, is_last: Callable[[str], bool], *, retry: bool = False, patience: float = 0.0
     ) -> list[str]:
         lines = []
         while self.left:
