@@ -14,7 +14,7 @@ from pydantic import Field
 from drivers.address import Address
 from drivers.capabilities import Identity, Laser, Limits, Settings
 from drivers.errors import ConnectError, DeadlineError, ProtocolError, RefusedError
-from drivers.lasers.switching_off import switch_off
+from drivers.making_safe import insist
 from drivers.transports.serial_text import SerialTextLine
 from drivers.units import Watts
 
@@ -147,7 +147,7 @@ class Cobolt0601(Laser):
         return abs(await self._number("pa?") - power_set) <= SETTLED * power_set + POWER_TAKEN_W
 
     async def make_safe(self) -> None:
-        await switch_off(self, lambda: self.set_emission(False), was_open=self._line.is_open)
+        await insist(self, lambda: self.set_emission(False), was_open=self._line.is_open)
 
     async def _number(self, question: str) -> float:
         number = float(await self._ask(question, NUMBER))

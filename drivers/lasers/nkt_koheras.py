@@ -12,7 +12,7 @@ from drivers.capabilities import Identity, Limits, TunableLaser, TunableLaserSet
 from drivers.capabilities.tunable_laser import SPEED_OF_LIGHT
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.lasers.koheras_telegram import Kind, Telegram, TelegramDecoder
-from drivers.lasers.switching_off import switch_off
+from drivers.making_safe import insist
 from drivers.transports.serial import Probe
 from drivers.transports.serial_frames import SerialFrameLine
 
@@ -193,7 +193,7 @@ class NktKoheras(TunableLaser):
         return abs(await self._read(POWER) - power_set) <= max(1.0, POWER_SETTLED * power_set)
 
     async def make_safe(self) -> None:
-        await switch_off(self, lambda: self.set_emission(False), was_open=self._line.is_open)
+        await insist(self, lambda: self.set_emission(False), was_open=self._line.is_open)
 
     async def _not_followed(self, on: bool, problem: str) -> RefusedError:
         status = await self._read(STATUS)

@@ -12,7 +12,7 @@ from drivers.address import Address
 from drivers.capabilities import Identity, Limits, TunableLaser, TunableLaserSettings
 from drivers.errors import ConnectError, DeadlineError, ProtocolError, RefusedError
 from drivers.lasers.itla_packet import Answer, AnswerDecoder, ExecutionError, Request, Status
-from drivers.lasers.switching_off import switch_off
+from drivers.making_safe import insist
 from drivers.transports.serial import Probe
 from drivers.transports.serial_frames import SerialFrameLine
 
@@ -168,7 +168,7 @@ class OifItla(TunableLaser):
         return not status & PENDING and bool(status & READY)
 
     async def make_safe(self) -> None:
-        await switch_off(self, lambda: self.set_emission(False), was_open=self._line.is_open)
+        await insist(self, lambda: self.set_emission(False), was_open=self._line.is_open)
 
     async def _coarse_hz(self) -> float:
         """The frequency without fine tuning."""

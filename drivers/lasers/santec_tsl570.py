@@ -12,7 +12,7 @@ from drivers.address import Address
 from drivers.capabilities import Identity, Limits, TunableLaser, TunableLaserSettings
 from drivers.capabilities.tunable_laser import SPEED_OF_LIGHT
 from drivers.errors import RefusedError
-from drivers.lasers.switching_off import switch_off
+from drivers.making_safe import insist
 from drivers.scpi import Scpi, text_line
 
 ENDING = "\r"
@@ -155,7 +155,7 @@ class SantecTsl570(TunableLaser):
             await self.set_emission(False)
             await self._switch(":POW:STAT", False)
 
-        await switch_off(self, darken, was_open=self._line.is_open)
+        await insist(self, darken, was_open=self._line.is_open)
 
     async def _switch(self, header: str, on: bool) -> None:
         command = f"{header} {int(on)}"

@@ -12,7 +12,7 @@ from pydantic import Field
 from drivers.address import Address
 from drivers.capabilities import Control, Identity, Laser, Limits, Settings
 from drivers.errors import LimitError, RefusedError
-from drivers.lasers.switching_off import switch_off
+from drivers.making_safe import insist
 from drivers.scpi import Scpi
 from drivers.transports.visa import VisaLine
 from drivers.units import Amperes, Kelvin, Watts, WattsPerAmpere
@@ -159,7 +159,7 @@ class ThorlabsCld1015(Laser):
 
     async def make_safe(self) -> None:
         """Emission off; the temperature control is left as it is, it does no harm."""
-        await switch_off(self, lambda: self.set_emission(False), was_open=self._line.is_open)
+        await insist(self, lambda: self.set_emission(False), was_open=self._line.is_open)
 
     def controls(self) -> tuple[Control, ...]:
         return (
