@@ -11,6 +11,7 @@ from sim_instruments.world.births import birth_times
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.constants import LIGHT_SPEED, PLANCK
 from sim_instruments.world.destinations import Destination, Entrance, Receiver
+from sim_instruments.world.elements import Light
 from sim_instruments.world.hub import Entry, Hub, Photons, Sent
 from sim_instruments.world.layout import Beam
 from sim_instruments.world.optics import AtMeter, AtPolarimeter, Optics
@@ -76,7 +77,8 @@ class BeamLight:
             return
         destination.shine(channels, self._state, photons_hz)
         if isinstance(end, Entrance):
-            sent = Sent(end.side, conditional[None], end.delay_ps, self._packet, self._laser.detuning_hz)
+            carrier_hz = Light(self.beam.wavelength_m, self._laser.detuning_hz).frequency_hz
+            sent = Sent(end.side, conditional[None], end.delay_ps, self._packet, carrier_hz)
             self._entry = end.hub.enter(self.name, sent)
             self.lag_ps = 0.0
         else:

@@ -14,6 +14,7 @@ from sim_instruments.world.arm import in_order
 from sim_instruments.world.births import Singles
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.destinations import Destination, Entrance
+from sim_instruments.world.elements import Light
 from sim_instruments.world.hub import Entry, Hub, Photons, Sent
 from sim_instruments.world.layout import Emitter
 from sim_instruments.world.optics import Optics
@@ -110,7 +111,8 @@ class EmitterLight:
         if isinstance(end, Entrance):
             conditional = end.ports @ self._state @ end.ports.conj().T
             self._shares = np.array([conditional.trace().real])
-            sent = Sent(end.side, conditional[None], end.delay_ps, self._packet, emitter.carrier_offset_hz)
+            carrier_hz = Light(emitter.wavelength_m, emitter.carrier_offset_hz).frequency_hz
+            sent = Sent(end.side, conditional[None], end.delay_ps, self._packet, carrier_hz)
             self._entry = end.hub.enter(self.name, sent)
         else:
             self._shares = np.cumsum([(povm @ self._state).trace().real for povm in end.povms])

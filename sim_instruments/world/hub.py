@@ -36,8 +36,8 @@ class Sent:
     """(rows, 4, 4) port density matrices of its photons, not normalised."""
     delay_ps: float
     packet: WavePacket
-    carrier_hz: float = 0.0
-    """Above the nominal one."""
+    carrier_hz: float
+    """Optical frequency: light of another wavelength beats too fast for any dip."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,13 @@ class Hub:
         self._rows = Rows.of(np.concatenate([entry.sent.conditional for entry in entries]))
         lights = [np.full(len(entry.sent.conditional), k) for k, entry in enumerate(entries)]
         self._reach_ps = max(entry.sent.packet.reach_ps for entry in entries)
+        carriers_hz = np.array([entry.sent.carrier_hz for entry in entries])
         self._tables = Tables(
             *self._rows,
             light=np.concatenate(lights),
             packets=np.array([entry.sent.packet.row() for entry in entries]),
             side=np.array([entry.sent.side for entry in entries]),
-            carrier=2e-12 * pi * np.array([entry.sent.carrier_hz for entry in entries]),
+            carrier=2e-12 * pi * (carriers_hz - carriers_hz[0]),
             mode_overlap=self.measurement.mode_overlap,
             undecided=undecided,
             partner=np.ascontiguousarray(partner),

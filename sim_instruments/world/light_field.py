@@ -13,12 +13,13 @@ tagger has random numbers of its own. Source of the model: physics.md 1 to 3.
 
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.ports import DiodePort, GatePort, NanowirePort, Ports
+from sim_instruments.ports import DiodePort, GatePort, NanowirePort, Ports, TaggerPort
 from sim_instruments.world.beam_light import BeamLight
 from sim_instruments.world.chain import chains
 from sim_instruments.world.channel import Channel, guard_ps
@@ -82,6 +83,8 @@ class LightField:
         self._lead_ps = 0
         """Light is drawn so much before it is born, so that what has to wait for it comes in time."""
         self._tuned_to: object = None
+        self._taggers: dict[str, TaggerPort] = {}
+        """Copies of their ports, which instruments may change while a slice is in the making."""
 
     def _in_operation(self, light: PairSource | Beam | Emitter, seed: int) -> Light:
         lasers = self.ports.lasers
@@ -116,6 +119,10 @@ class LightField:
                 channel.overload(self._control(channel))
             self._look()
         self._sensors.read()
+        self._taggers = {
+            name: replace(port, inputs={n: replace(entry) for n, entry in port.inputs.items()})
+            for name, port in self.ports.taggers.items()
+        }
         observed = any(port.recording for port in self.ports.taggers.values())
         if observed and not self.observed:
             self._forget()
@@ -211,7 +218,7 @@ class LightField:
         end_ps = self.now_ps + span_ps
         for name, clock in self._clocks.items():
             followers = [t.name for t in self.layout.taggers if t.clock.name == name]
-            clock.advance(end_ps, locked=all(self.ports.taggers[t].clock_locked for t in followers))
+            clock.advance(end_ps, locked=all(self._taggers[t].clock_locked for t in followers))
         if not self.observed:
             return {}
         window = Window(self.now_ps + self._lead_ps, span_ps)
@@ -237,7 +244,7 @@ class LightField:
             if channel.tagger.name == name
         }
         until_ps = self._clock_of(name).watermark(end_ps, self._guard_ps, line.tagger.resolution_ps)
-        return self._pool.submit(line.take, mine, until_ps, self.ports.taggers[name].inputs)
+        return self._pool.submit(line.take, mine, until_ps, self._taggers[name].inputs)
 
     # -- act three: what can the instruments see? ----------------------------------------------
 

@@ -10,6 +10,7 @@ from sim_instruments.world.chain import Link
 from sim_instruments.world.channel import Channel
 from sim_instruments.world.couple import Couple
 from sim_instruments.world.destinations import Destination, Entrance, Receiver
+from sim_instruments.world.elements import Light
 from sim_instruments.world.hub import Hub, Photons
 from sim_instruments.world.layout import PairSource
 from sim_instruments.world.optics import Optics
@@ -103,10 +104,11 @@ class PairLight:
 
     def _routed(self, rate: float, channels: Mapping[str, Channel], order: Mapping[Hub, int]) -> Route:
         signal, idler = self._ends[0].end, self._ends[1].end
-        sides = [
-            Side(packet, rho, carrier_hz)
-            for packet, rho, carrier_hz in zip(self._packets, self._rhos, self._carriers_hz, strict=True)
+        wavelengths_m = self.source.signal_wavelength_m, self.source.idler_wavelength_m
+        carriers_hz = [
+            Light(*light).frequency_hz for light in zip(wavelengths_m, self._carriers_hz, strict=True)
         ]
+        sides = [Side(*side) for side in zip(self._packets, self._rhos, carriers_hz, strict=True)]
         match signal, idler:
             case Receiver(), Receiver():
                 return ToReceivers(self._couple, rate, self._rhos[1], (signal, idler), channels)

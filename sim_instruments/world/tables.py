@@ -34,7 +34,7 @@ class Tables(NamedTuple):
     side: NDArray[np.int64]
     """(lights,) input of the beam splitter, 0 for a, 1 for b."""
     carrier: Floats
-    """(lights,) angular frequency above the nominal one, in rad/ps."""
+    """(lights,) angular frequency above that of the first light, in rad/ps."""
     mode_overlap: float
     undecided: int
     """The row of photons whose partners' state depends on the port they take here, or `NOBODY`."""

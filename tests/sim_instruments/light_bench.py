@@ -31,9 +31,11 @@ GAUSSIAN = Biphoton("gaussian", 500e-12)
 def pairs(
     name: str, signal: str | tuple[str, ...], idler: str | tuple[str, ...], **changes: object
 ) -> PairSource:
-    """A source pumped by the laser `pump`, 1 Mcps."""
+    """A source pumped by the laser `pump`, 1 Mcps; signal and idler have one wavelength."""
     paths = [(path,) if isinstance(path, str) else path for path in (signal, idler)]
-    source = PairSource(name, "pump", 1e-3, 1e6, PERFECT_PAIRS, GAUSSIAN, paths[0], paths[1])
+    source = PairSource(
+        name, "pump", 1e-3, 1e6, PERFECT_PAIRS, GAUSSIAN, paths[0], paths[1], signal_wavelength_m=1324e-9
+    )
     return replace(source, **changes)  # type: ignore[arg-type]
 
 

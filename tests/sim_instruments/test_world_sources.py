@@ -3,6 +3,7 @@
 Every test is seeded. Bounds are 5.5 standard errors (false alarm below 4e-8 each) unless said otherwise.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import exp, pi, sqrt
@@ -146,6 +147,36 @@ def test_a_bright_probe_at_a_hub_is_noise_that_a_shutter_stops() -> None:
     light.close()
     expected = 1e-12 / PHOTON_J / 2 * 0.01
     assert abs(len(tags["c"]) - expected) < Z * sqrt(expected)
+
+
+def test_light_of_another_wavelength_does_not_interfere() -> None:
+    """Two lasers 1 nm apart at one beam splitter beat at 171 GHz: no dip is left within 100 ps, where lasers
+    of one wavelength, with lines of 1 GHz, lose more than a third of their coincidences. False alarm 4e-8."""
+    rate, seconds, reach = 5e6, 0.4, 100
+    lines = [beam(n, f"hub.{n}", rate, linewidth_hz=1e9) for n in "ab"]
+    found = {}
+    for wavelength_m in (1323e-9, 1324e-9):
+        lights = (lines[0], replace(lines[1], wavelength_m=wavelength_m))
+        tags = LightBench(lights, ("c", "d"), HOM, {"a": 1e-3, "b": 1e-3}).watch(seconds, seed=4)
+        found[wavelength_m] = within(tags["c"], tags["d"], -reach, reach)
+    expected = rate**2 * 2 * reach * 1e-12 * seconds
+    assert abs(found[1323e-9] - expected) < Z * sqrt(expected) + 1e-3 * expected
+    assert found[1324e-9] < 0.7 * expected
+
+
+def test_what_instruments_set_while_a_slice_is_in_the_making_counts_from_the_next_one() -> None:
+    bench = LightBench((beam("a", "c", 1e6),), ("c",), {}, {"a": 1e-3})
+    light = bench.light()
+    seen = []
+    for _ in range(2):
+        light.tune()
+        bench.ports.taggers["tagger"].inputs[1].enabled = False
+        clicks = light.expose(10**10)
+        light.settle(10**10, clicks)
+        seen.append(len(clicks["tagger"].tags[1]))
+    light.close()
+    assert seen[0] > 9_000  # of 10,000 on average
+    assert seen[1] == 0
 
 
 # -- emitters --------------------------------------------------------------------------------------
