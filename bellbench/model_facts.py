@@ -78,8 +78,8 @@ class Trials:
     simulator: str
     conformance: bool
     """Whether the conformance suite, with all faults of the wire, runs over the driver and its simulator."""
-    hardware: bool = False
-    """Whether a real instrument has ever been on the line: none has."""
+    hardware: tuple[str, ...]
+    """The real instruments that have passed `tests/hardware`."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ def facts_of(model: str) -> ModelFacts:
             _first_paragraph(f"tests/drivers/test_{model}.py", driver),
             _first_paragraph(f"tests/sim_instruments/test_sim_{model}.py", driver),
             model in _one_of_each() and model in simulated(),
+            driver.tried_on,
         ),
         getattr(driver, "protocol", NOT_DECLARED),
         driver.doubts,
@@ -133,20 +134,23 @@ def _one_of_each() -> Mapping[str, Instrument]:
     return {driver.model: driver for driver in loaded.inventory.drivers.values()}
 
 
-def _controls(driver: type[Instrument]) -> tuple[ControlFacts, ...] | None:
-    if driver.model in _one_of_each():
-        panel = _one_of_each()[driver.model]
-    elif any(field.is_required() for field in driver.settings_model.model_fields.values()):
-        return None
-    else:
-        panel = driver(driver.model, nowhere(driver), driver.settings_model())
-    alike: dict[tuple[Any, ...], list[Control]] = {}  # those that differ by their numbers alone
-    for control in panel.controls():
+def controls_of(instrument: Instrument) -> tuple[ControlFacts, ...]:
+    """Its front panel, those controls as one that differ by their numbers alone. Opens nothing."""
+    alike: dict[tuple[Any, ...], list[Control]] = {}
+    for control in instrument.controls():
         stem, _, number = control.name.rpartition(".")
         kind = (stem if number.isdigit() else control.name, control.unit, control.limits, control.energises,
                 control.write is None)  # fmt: skip
         alike.setdefault(kind, []).append(control)
     return tuple(map(_control, alike.values()))
+
+
+def _controls(driver: type[Instrument]) -> tuple[ControlFacts, ...] | None:
+    if driver.model in _one_of_each():
+        return controls_of(_one_of_each()[driver.model])
+    if any(field.is_required() for field in driver.settings_model.model_fields.values()):
+        return None
+    return controls_of(driver(driver.model, nowhere(driver), driver.settings_model()))
 
 
 def _control(alike: Sequence[Control]) -> ControlFacts:

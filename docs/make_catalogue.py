@@ -17,8 +17,8 @@ PAGE = Path(__file__).parent / "instruments.md"
 INTRODUCTION = """\
 # Instruments
 
-What bellbench can drive: {models} models. **No real instrument has been on the line yet.** Each driver was
-written from a protocol note and tried against the bytes or lines in it; each simulator was written from the
+What bellbench can drive: {models} models, {tried} of them tried on a real instrument. Each driver was written
+from a protocol note and tried against the bytes or lines in it; each simulator was written from the
 same note without a look at the driver; and the two were tried against each other by the conformance suite:
 units and ranges, read-back, limits, deadlines, cancellation, `make_safe` at any moment, and all of it under
 faults of the wire. To try a real one, see [`tests/hardware`](../tests/hardware/README.md).
@@ -42,7 +42,12 @@ def page() -> str:
     known = [facts for _, members in sorted(kinds.items()) for facts in members]
     if silent := [facts.model for facts in known if facts.protocol == NOT_DECLARED]:
         raise ValueError(f"these drivers have no `protocol` (drivers.capabilities.Instrument): {silent}")
-    parts = [INTRODUCTION.format(models=len(known)), *_overview(known)]
+    parts = [
+        INTRODUCTION.format(
+            models=len(known), tried=sum(bool(facts.tried.hardware) for facts in known) or "**none**"
+        ),
+        *_overview(known),
+    ]
     for kind, members in sorted(kinds.items()):
         parts += [f"\n## {kind.replace('_', ' ').capitalize()}"]
         parts += ["\n".join(_section(facts)) for facts in members]
@@ -60,7 +65,7 @@ def _overview(known: list[ModelFacts]) -> Iterator[str]:
                 ", ".join(f"`{name}`" for name in facts.capabilities),
                 ", ".join(f"`{scheme}`" for scheme in facts.address_schemes),
                 "yes" if facts.tried.conformance else "none",
-                "yes" if facts.tried.hardware else "never",
+                f"{len(facts.tried.hardware)} of them" if facts.tried.hardware else "never",
             )
         ) + " |"  # fmt: skip
 
@@ -78,7 +83,7 @@ def _section(facts: ModelFacts) -> Iterator[str]:
     for what, text in (("Driver", facts.tried.driver), ("Simulator", facts.tried.simulator)):
         yield f"- {what} tried: {text or 'no test of its own.'}"
     suite = "over the driver and its simulator" if facts.tried.conformance else "not: it has no simulator"
-    yield f"- Conformance suite: {suite}. Real hardware: {'yes' if facts.tried.hardware else 'never'}."
+    yield f"- Conformance suite: {suite}. Real hardware: {'; '.join(facts.tried.hardware) or 'never'}."
     yield f"- Protocol: {facts.protocol}."
     yield f"- Doubts: {' '.join(facts.doubts) or 'none that we know of.'}"
 

@@ -74,5 +74,5 @@ def _in_short(tried: Trials) -> str:
     against = [what for what, text in (("driver", tried.driver), ("simulator", tried.simulator)) if text]
     parts = [f"{' and '.join(against)} against the protocol's examples"] if against else []
     parts += ["conformance suite with faults of the wire"] if tried.conformance else []
-    parts += ["real hardware" if tried.hardware else "never on real hardware"]
+    parts += ["real hardware: " + "; ".join(tried.hardware) if tried.hardware else "never on real hardware"]
     return ", ".join(parts)

@@ -18,9 +18,10 @@ every model of `configs/testbeds/one_of_each.yaml`.
 import pytest
 
 pytest.register_assert_rewrite(
-    "bellbench.conformance.promises", "bellbench.conformance.faults", "bellbench.conformance.stand"
+    *(f"bellbench.conformance.{name}" for name in ("promises", "bench_promises", "faults", "stand"))
 )
 
+from bellbench.conformance.bench_promises import *  # noqa: E402, F403
 from bellbench.conformance.faults import *  # noqa: E402, F403
 from bellbench.conformance.promises import *  # noqa: E402, F403
-from bellbench.conformance.stand import Stand, Subject, stand  # noqa: E402, F401
+from bellbench.conformance.stand import BenchStand, Stand, Subject, stand  # noqa: E402, F401

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellbench.conformance.promises import readings
-from bellbench.conformance.stand import Stand
+from bellbench.conformance.stand import BenchStand
 from drivers.errors import InstrumentError
 
 __all__ = [
@@ -40,18 +40,18 @@ TRIES = 3
 """So many questions may end in an error after a fault is over, until the line is in step again."""
 
 
-def inflict(stand: Stand, faults: Mapping[str, Any]) -> None:
+def inflict(stand: BenchStand, faults: Mapping[str, Any]) -> None:
     for name, value in faults.items():
         setattr(stand.sim.faults, name, value)
 
 
-def relieve(stand: Stand, faults: Mapping[str, Any]) -> None:
+def relieve(stand: BenchStand, faults: Mapping[str, Any]) -> None:
     clean = type(stand.sim.faults)()
     for name in faults:
         setattr(stand.sim.faults, name, getattr(clean, name))
 
 
-async def recover(stand: Stand) -> dict[str, float | bool]:
+async def recover(stand: BenchStand) -> dict[str, float | bool]:
     """The driver works again within a few questions. Returns what it reads then."""
     for attempt in range(TRIES):
         try:
@@ -64,7 +64,7 @@ async def recover(stand: Stand) -> dict[str, float | bool]:
 
 
 @pytest.mark.parametrize("fault", PATIENCE)
-async def test_with_patience_everything_works(stand: Stand, fault: str) -> None:
+async def test_with_patience_everything_works(stand: BenchStand, fault: str) -> None:
     await stand.driver.open()
     before, identity = await readings(stand), await stand.driver.identity()
     inflict(stand, PATIENCE[fault])
@@ -73,7 +73,7 @@ async def test_with_patience_everything_works(stand: Stand, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", LOSSES)
-async def test_no_fault_gives_a_question_the_answer_of_another(stand: Stand, fault: str) -> None:
+async def test_no_fault_gives_a_question_the_answer_of_another(stand: BenchStand, fault: str) -> None:
     stand.hasten()
     await stand.driver.open()
     identity, before = await stand.driver.identity(), await readings(stand)
@@ -96,7 +96,7 @@ async def test_no_fault_gives_a_question_the_answer_of_another(stand: Stand, fau
             assert after[control.name] == pytest.approx(before[control.name]), control.name
 
 
-async def test_the_instruments_own_errors_are_errors(stand: Stand) -> None:
+async def test_the_instruments_own_errors_are_errors(stand: BenchStand) -> None:
     await stand.prepare()
     for control in stand.settable():
         if control.limits is None:
@@ -113,7 +113,7 @@ async def test_the_instruments_own_errors_are_errors(stand: Stand) -> None:
         await stand.settle()
 
 
-async def test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver(stand: Stand) -> None:
+async def test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver(stand: BenchStand) -> None:
     await stand.prepare()
     for control in stand.settable():
         if control.energises and control.limits is None:

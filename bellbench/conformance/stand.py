@@ -1,6 +1,8 @@
-"""A stand: one driver and its simulator on a bench of their own, with a short deadline."""
+"""A stand: one driver before one instrument. Here before its simulator, on a bench of their own; before a
+real one in `bellbench.conformance.hardware`."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ DEADLINE_S = 5.0
 SHORT_S = 0.25
 """Of an exchange that may fail, so that a test need not wait long for it."""
 SETTLING_S = 300.0
-"""Simulated time within which every instrument arrives at any set-point."""
+"""Time, simulated or not, within which every instrument arrives at any set-point."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Subject:
     settings: Mapping[str, Any] | Settings = field(default_factory=dict)
 
     @asynccontextmanager
-    async def stand(self, seed: int = 1) -> AsyncIterator["Stand"]:
+    async def stand(self, seed: int = 1) -> AsyncIterator["BenchStand"]:
         """A fresh bench with this one instrument, its driver not opened."""
         driver = catalog.find(self.model)
         settings = (
@@ -50,29 +52,59 @@ class Subject:
                 stack.push_async_callback(instrument.close)
                 return instrument
 
-            yield Stand(bench, bench.instruments[NAME], new_driver)
+            yield BenchStand(bench, bench.instruments[NAME], new_driver)
 
 
 NO_LIGHT = Layout(lights=(), detectors=(), taggers=())
 
 
-class Stand:
-    """A driver before its simulator."""
+class Stand(ABC):
+    """A driver before an instrument."""
+
+    def __init__(self, new_driver: Callable[..., Instrument]) -> None:
+        self.new_driver = new_driver
+        self.driver = new_driver()
+
+    @abstractmethod
+    async def let_pass(self, seconds: float) -> None:
+        """Let the instrument's time pass."""
+
+    @abstractmethod
+    async def read(self, control: Control) -> float | bool:
+        """Read a control, also one that waits for the instrument's next reading."""
+
+    async def settle(self) -> None:
+        """Wait until the instrument says that it has arrived."""
+        passed = 0.0
+        while not await self.driver.is_settled():
+            assert passed < SETTLING_S, f"not settled after {SETTLING_S:g} seconds"
+            await self.let_pass(0.25)
+            passed += 0.25
+
+    async def prepare(self) -> None:
+        """Open the driver and home what can be homed, so that every control may be set."""
+        await self.driver.open()
+        if home := getattr(self.driver, "home", None):
+            await home()
+        await self.settle()
+
+    def settable(self) -> list[Control]:
+        return [control for control in self.driver.controls() if control.write is not None]
+
+
+class BenchStand(Stand):
+    """A driver before its simulator, with everything behind the wire in reach."""
 
     def __init__(self, bench: Bench, sim: SimInstrument, new_driver: Callable[..., Instrument]) -> None:
-        self.bench, self.sim, self.new_driver = bench, sim, new_driver
-        self.driver = new_driver()
+        super().__init__(new_driver)
+        self.bench, self.sim = bench, sim
 
     def hasten(self) -> None:
         """Go on with a driver that soon gives a silent instrument up. It is not open yet."""
         self.driver = self.new_driver(SHORT_S)
 
-    async def settle(self) -> None:
-        """Let simulated time pass until the instrument says that it has arrived."""
-        end = self.bench.now + SETTLING_S
-        while not await self.driver.is_settled():
-            assert self.bench.now < end, f"not settled after {SETTLING_S:g} simulated seconds"
-            await self.bench.advance(0.25)
+    async def let_pass(self, seconds: float) -> None:
+        await self.bench.advance(seconds)
 
     async def read(self, control: Control) -> float | bool:
         """Read a control while simulated time goes on: some readings wait for the instrument's next one."""
@@ -85,22 +117,12 @@ class Stand:
         finally:
             reading.cancel()
 
-    async def prepare(self) -> None:
-        """Open the driver and home what can be homed, so that every control may be set."""
-        await self.driver.open()
-        if home := getattr(self.driver, "home", None):
-            await home()
-        await self.settle()
-
-    def settable(self) -> list[Control]:
-        return [control for control in self.driver.controls() if control.write is not None]
-
     def light(self) -> str:
         """All that the instrument does to the light, to be compared."""
         return repr(self.bench.ports)
 
 
 @pytest.fixture
-async def stand(subject: Subject) -> AsyncIterator[Stand]:
+async def stand(subject: Subject) -> AsyncIterator[BenchStand]:
     async with subject.stand() as stand:
         yield stand

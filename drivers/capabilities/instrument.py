@@ -96,6 +96,8 @@ class Instrument(ABC):
     own rank), or the manual."""
     doubts: ClassVar[tuple[str, ...]] = ()
     """What of the protocol is not certain, or was chosen where no source says; whole sentences."""
+    tried_on: ClassVar[tuple[str, ...]] = ()
+    """The real instruments that have passed `tests/hardware`: serial number, firmware, date."""
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         self.name = name

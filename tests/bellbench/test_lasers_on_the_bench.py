@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bellbench.conformance.stand import NAME, Stand, Subject
+from bellbench.conformance.stand import NAME, BenchStand, Subject
 from drivers.address import Address
 from drivers.capabilities import Laser, TunableLaser
 from drivers.errors import RefusedError
@@ -32,7 +32,7 @@ RESOLUTION_HZ = {"nkt_koheras": 13e6, "oif_itla": 1e6, "santec_tsl570": 13e6}
 
 @dataclass
 class Laboratory:
-    stand: Stand
+    stand: BenchStand
     laser: Laser
     light: LaserPort
     sim: Any
