@@ -33,8 +33,17 @@ class CannedFrames(_Line):
     def __init__(self, answers: Sequence[Callable[[bytes], bytes]], decoder: Callable[[], Any]) -> None:
         self.left, self.decoder = list(answers), decoder()
 
+    async def send(self, data: bytes, command: str) -> None:
+        pass
+
     async def ask(
-        self, request: bytes, matches: Callable[[Any], bool], command: str, *, retry: bool = False
+        self,
+        request: bytes,
+        matches: Callable[[Any], bool],
+        command: str,
+        *,
+        retry: bool = False,
+        patience: float = 0.0,
     ) -> Any:
         frames = self.decoder.feed(self.left.pop(0)(request)) if self.left else []
         for frame in frames:
