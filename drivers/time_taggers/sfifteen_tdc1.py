@@ -50,7 +50,7 @@ TIMESTAMP_MODE = "3"
 
 
 class SFifteenTdc1(TimeTagger):
-    """Address `serial:/dev/PATH`. `deadline` must be above a second for `count_rate`."""
+    """Address `serial:/dev/PATH`."""
 
     model = "sfifteen_tdc1"
     manufacturer = "S-Fifteen Instruments"
@@ -164,7 +164,8 @@ class SFifteenTdc1(TimeTagger):
         self._check_input(input_)
         if self._recording is not None and self._is_recording:
             return self._recording.rate_hz(input_)
-        counts = await self._ask(f"TIME {COUNTING_MS};SINGLES;COUNTS?", COUNTS)
+        question = f"TIME {COUNTING_MS};SINGLES;COUNTS?"
+        counts = await self._ask(question, COUNTS, patience=COUNTING_MS * 1e-3)
         return int(counts.split()[input_ - 1]) / (COUNTING_MS * 1e-3)
 
     async def start(self, inputs: tuple[int, ...]) -> None:
@@ -242,20 +243,26 @@ class SFifteenTdc1(TimeTagger):
                 self.name, str(self.address), f"{command} is answered by {found!r}, not {answer!r}"
             )
 
-    async def _ask(self, question: str, form: str) -> str:
+    async def _ask(self, question: str, form: str, patience: float = 0.0) -> str:
         """The first line of this form. Raises RefusedError, by the instrument or because it records."""
-        text = await self._exchange(question, lambda frame: _has_form(frame, form) or _has_form(frame, ERROR))
+        text = await self._exchange(
+            question, lambda frame: _has_form(frame, form) or _has_form(frame, ERROR), patience
+        )
         if not re.fullmatch(form, text, re.ASCII):
             raise RefusedError(self.name, str(self.address), f"{question} was refused: {text}")
         return text
 
-    async def _exchange(self, question: str, is_answer: Callable[[Line | Words], bool]) -> str:
+    async def _exchange(
+        self, question: str, is_answer: Callable[[Line | Words], bool], patience: float = 0.0
+    ) -> str:
         if self._is_recording:
             raise RefusedError(
                 self.name, str(self.address), f"{question}: it is recording, and its line carries tags only",
                 "Stop the recording first",
             )  # fmt: skip
-        frame = await self._line.ask(f"{question}\r\n".encode(), is_answer, question, retry=True)
+        frame = await self._line.ask(
+            f"{question}\r\n".encode(), is_answer, question, retry=True, patience=patience
+        )
         assert isinstance(frame, Line)
         return frame.text
 

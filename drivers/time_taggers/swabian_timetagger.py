@@ -55,6 +55,11 @@ class SwabianTimeTagger(TimeTagger):
     model = "swabian_timetagger"
     manufacturer = "Swabian Instruments"
     schemes = ("usb", "tcp")
+    protocol = "swabian_timetagger.md, completeness 1; the library's own descriptions, version 2.22.6"
+    doubts = (
+        "Whether every tag before the time of a call of getData() is in what that call returns is not said.",
+        "When the library's buffer was full, tags have been lost that nobody counts: they count as one.",
+    )
     settings_model = SwabianSettings
     settings: SwabianSettings
 
@@ -111,9 +116,7 @@ class SwabianTimeTagger(TimeTagger):
         if recording is not None:
             recording.fail(LineError(self.name, str(self.address), "it was closed during the recording"))
         self._counters.clear()
-        with suppress(Exception):  # whatever the library may raise, nothing more can be done
-            await self._thread.call("freeTimeTagger", self._free)
-        self._thread.close()
+        await self._thread.close(self._free)
 
     def _free(self) -> None:
         tagger, self._tagger = self._tagger, None

@@ -38,8 +38,13 @@ class LibraryThread:
                 "Check that the instrument is plugged in and that no other program uses it",
             ) from error  # fmt: skip
 
-    def close(self) -> None:
-        """End the thread when what it does is done. May be called twice; a later call begins another."""
+    async def close(self, last: Callable[[], object]) -> None:
+        """End the thread with a last call, which is made in any case, but waited for no longer than the
+        deadline. Never raises; may be called twice, and a later call begins another thread."""
         worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.shutdown(wait=False)
+        if worker is None:
+            return
+        closing = asyncio.get_running_loop().run_in_executor(worker, last)
+        closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        worker.shutdown(wait=False)
+        await asyncio.wait([closing], timeout=self._deadline)

@@ -79,20 +79,27 @@ class SerialFrameLine(Generic[FrameT]):
         await self._line.send(data, command)
 
     async def ask(
-        self, request: bytes, matches: Callable[[FrameT], bool], command: str, *, retry: bool = False
+        self,
+        request: bytes,
+        matches: Callable[[FrameT], bool],
+        command: str,
+        *,
+        retry: bool = False,
+        patience: float = 0.0,
     ) -> FrameT:
         """Send `request` and return the first frame after it that `matches`; `command` names the question
         in errors.
 
         With `retry`, for questions that change nothing, a line that breaks is opened anew and the question
-        asked once more. Raises ConnectError, DeadlineError, LineError.
+        asked once more. With `patience`, for answers that have to be measured first, the answer may take so
+        many seconds longer than the deadline. Raises ConnectError, DeadlineError, LineError.
         """
         await self.open()
         line = self._line
         assert line is not None
         try:
-            return await line.ask(request, matches, command)
+            return await line.ask(request, matches, command, patience=patience)
         except LineError:  # opening makes a new line of one that has broken
             if not retry:
                 raise
-        return await self.ask(request, matches, command)
+        return await self.ask(request, matches, command, patience=patience)
