@@ -59,30 +59,33 @@ class Detector:
     """The module. It has been cold for long when the bench begins."""
 
     def __init__(self, port: DiodePort, rng: np.random.Generator) -> None:
-        self.port = port
+        self.port, self.rng = port, rng
         self.saved = self.state = State()
         self.temperature_c = self.goal_c
-        self.now_ns = 0
-        self.counter = PeriodCounter([port], rng, self.period_ns)
-        self.counting = False
+        self.counter: PeriodCounter | None = None
+        """While it counts."""
+        self.counted_ns = 0
         self.touch_light()
 
     def switch_on(self) -> None:
         """With what was saved; the diode has kept its temperature."""
-        self.state, self.counting = self.saved, False
+        self.state, self.counter = self.saved, None
         self.touch_light()
 
-    def advance(self, seconds: float) -> list[int]:
+    def advance(self, seconds: float) -> int | None:
         """Let time pass; returns the counts that were asked for, when they are done."""
         goal_c = self.goal_c
         self.temperature_c = goal_c + (self.temperature_c - goal_c) * math.exp(-seconds / THERMAL_S)
-        self.now_ns += round(1e9 * seconds)
-        done = [counts for _, [counts] in self.counter.advance(self.now_ns)]
         self.touch_light()
-        if not (self.counting and done):
-            return []
-        self.counting = False
-        return done[:1]
+        if self.counter is None:
+            return None
+        self.counted_ns += round(1e9 * seconds)
+        done = next(self.counter.advance(self.counted_ns), None)
+        if done is None:
+            return None
+        self.counter = None
+        _, [counts] = done
+        return counts
 
     def touch_light(self) -> None:
         """Write the diode's bias and temperature, unless the bias is so high that it is cut off."""
@@ -111,10 +114,6 @@ class Detector:
     def moving(self) -> bool:
         return abs(self.temperature_c - self.goal_c) > 0.05
 
-    @property
-    def period_ns(self) -> int:
-        return round(1e6 * self.state.time_ms)
-
     # What commands do.
 
     def take(self, setting: "Setting", value: float) -> None:
@@ -130,8 +129,8 @@ class Detector:
         return "settings saved"
 
     def count(self) -> None:
-        self.counter.restart(self.period_ns)
-        self.counting = True
+        period_ns = round(1e6 * self.state.time_ms)
+        self.counter, self.counted_ns = PeriodCounter([self.port], self.rng, period_ns), 0
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,8 @@ class SimSFifteenSpd(SimInstrument):
         self._line.close()
 
     def advance(self, seconds: float) -> None:
-        for counts in self.detector.advance(seconds):
+        counts = self.detector.advance(seconds)
+        if counts is not None:
             self._send(str(counts))
             self._obey()
 
@@ -216,7 +216,7 @@ class SimSFifteenSpd(SimInstrument):
         self._obey()
 
     def _obey(self) -> None:
-        while self._unheard and not self.detector.counting:
+        while self._unheard and self.detector.counter is None:
             try:
                 answer = self.execute(self._unheard.pop(0))
             except RefusedError:
