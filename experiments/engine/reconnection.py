@@ -72,14 +72,11 @@ class Reconnection:
         self, failure: Exception, point: object, in_flux: Collection[str]
     ) -> dict[str, Loss | InstrumentError]:
         """Which instruments a failure comes from and what is wrong with them; nothing when it is no failure
-        of a line and none has changed, or when the run has come to this `point` too often: then the
-        failure is to be raised. Those `in_flux` are being changed by the step (see `Standing.survey`)."""
+        of a line and none has changed: then the failure is to be raised. Those `in_flux` are being changed by
+        the step (see `Standing.survey`). Raises a group of LostError when the run was interrupted too often
+        at this `point`."""
         causes = causes_of(failure)
         if not self.deadline_s or any(_is_final(cause) for cause in causes):
-            return {}
-        self._times = self._times + 1 if point == self._point else 1
-        self._point = point
-        if self._times > MOST_AT_ONE_POINT:
             return {}
         wrong = await self.standing.survey(in_flux)
         for cause in causes:
@@ -87,6 +84,10 @@ class Reconnection:
                 known = wrong.get(cause.name, cause)
                 if cause.name in self.instruments and isinstance(known, InstrumentError):
                     wrong[cause.name] = cause
+        self._times = self._times + 1 if point == self._point else 1
+        self._point = point
+        if wrong and self._times > MOST_AT_ONE_POINT:
+            raise ExceptionGroup("interrupted too often", [self._unreliable(*item) for item in wrong.items()])
         return wrong
 
     async def bring_back(self, wrong: Wrong, in_flux: Collection[str]) -> None:
@@ -207,6 +208,14 @@ class Reconnection:
             "not_restored": list(energy),
         }
         self.announce(Happened("reconnected", message, details, "warning" if energy else "info"))
+
+    def _unreliable(self, name: str, what: Loss | InstrumentError) -> LostError:
+        return LostError(
+            name,
+            str(self.instruments[name].address),
+            f"{reason_of(what)}; the run was interrupted {self._times} times at the same point of its plan",
+            "See to its power and its cable, then run again",
+        )
 
     def _lost(self, name: str, what: Loss | InstrumentError) -> LostError:
         address = str(self.instruments[name].address)

@@ -23,7 +23,7 @@ from drivers.capabilities import (
     Settings,
     TimeTagger,
 )
-from drivers.errors import ConnectError, DeadlineError
+from drivers.errors import ConnectError, DeadlineError, LineError
 from experiments.config.experiment import Experiment
 from experiments.config.files import LoadedExperiment
 from experiments.config.inventory import Inventory
@@ -48,6 +48,8 @@ class FakeInstrument(Instrument):
         self.log = log if log is not None else []
         self.refuse = False
         self.silent = False
+        self.unplugged = False
+        self.serial_number = name
         self.safe_fails = False
         self.safe_hangs = False
         self.safe_asked = asyncio.Event()
@@ -55,12 +57,18 @@ class FakeInstrument(Instrument):
         self.clock: FakeClock | None = None
         self.is_open = False
 
+    def lose_power(self) -> None:
+        """Lose power and come back at once, or when `unplugged` ends. Its kind says what is lost."""
+        self.moves_until = 0.0
+
     def _ask(self) -> None:
+        if self.unplugged:
+            raise LineError(self.name, str(self.address), "the line broke", "Check its power")
         if self.silent:
             raise DeadlineError(self.name, str(self.address), "no answer to STATUS? within 2 s")
 
     async def open(self) -> None:
-        if self.refuse:
+        if self.refuse or self.unplugged:
             raise ConnectError(self.name, str(self.address), "connection refused", "Switch it on")
         self.is_open = True
 
@@ -69,7 +77,7 @@ class FakeInstrument(Instrument):
 
     async def identity(self) -> Identity:
         self._ask()
-        return Identity("tests", "fake", self.name, "1")
+        return Identity("tests", "fake", self.serial_number, "1")
 
     async def is_settled(self) -> bool:
         self._ask()
@@ -81,7 +89,7 @@ class FakeInstrument(Instrument):
         if self.safe_hangs:
             await asyncio.sleep(3600)
         await asyncio.sleep(0)
-        if self.safe_fails or self.silent:
+        if self.safe_fails or self.silent or self.unplugged:
             raise DeadlineError(self.name, str(self.address), "no answer to OFF within 2 s")
         self.log.append(f"is safe {self.name}")
 
@@ -101,7 +109,12 @@ class FakeLaser(FakeInstrument, Laser):
         self.log.append(f"{self.name} power {power_w:g}")
         self.set_point = power_w
 
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.on = False
+
     async def power(self) -> float:
+        self._ask()
         return self.set_point if self.on else 0.0
 
     async def set_emission(self, on: bool) -> None:
@@ -110,6 +123,7 @@ class FakeLaser(FakeInstrument, Laser):
         self.on = on
 
     async def emission(self) -> bool:
+        self._ask()
         return self.on
 
 
@@ -119,6 +133,10 @@ class FakeMount(FakeInstrument, RotationMount):
     def __init__(self, name: str, log: list[str] | None = None) -> None:
         super().__init__(name, log)
         self.at, self.homed = 1.0, False
+
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.at, self.homed = 0.3, False
 
     async def home(self) -> None:
         self.log.append(f"{self.name} home")
@@ -131,9 +149,11 @@ class FakeMount(FakeInstrument, RotationMount):
     async def set_angle(self, angle_rad: float) -> None:
         self._ask()
         self._move(1.0)
+        self.log.append(f"{self.name} angle {angle_rad:.4f}")
         self.at = angle_rad
 
     async def angle(self) -> float:
+        self._ask()
         return self.at
 
 
@@ -172,7 +192,12 @@ class FakeNanowires(FakeInstrument, NanowireBias, LatchSensor):
             self.log.append(f"{self.name} bias")
         self.currents[channel] = current_a
 
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.currents = dict.fromkeys(self.channels, 0.0)
+
     async def bias(self, channel: int) -> float:
+        self._ask()
         return self.currents[channel]
 
     async def set_enabled(self, on: bool) -> None:
@@ -211,6 +236,21 @@ class FakeTagger(FakeInstrument, TimeTagger):
         self._held: list[tuple[np.ndarray, np.ndarray]] = []
         self._queue: asyncio.Queue[TagBlock | None] = asyncio.Queue(2)
 
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.volts = dict.fromkeys(self.inputs, 0.0)
+        self._end_stream()
+
+    async def make_safe(self) -> None:
+        await super().make_safe()
+        self.recording = False
+
+    def _end_stream(self) -> None:
+        self.recording = False
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
     async def resolution_ps(self) -> int:
         return 1
 
@@ -219,12 +259,14 @@ class FakeTagger(FakeInstrument, TimeTagger):
         self.volts[input_] = threshold_v
 
     async def threshold(self, input_: int) -> float:
+        self._ask()
         return self.volts[input_]
 
     async def start(self, inputs: tuple[int, ...]) -> None:
         now = self.clock.now() if self.clock else 0.0
         self._zero_ps = round((now + self.latency_s) * PS)
         self.recording = True
+        self._held, self._end_ps, self._queue = [], 0, asyncio.Queue(2)
 
     async def blocks(self) -> AsyncIterator[TagBlock]:
         while (block := await self._queue.get()) is not None:

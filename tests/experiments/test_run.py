@@ -189,7 +189,7 @@ async def test_preflight_refuses_before_anything_moves(tmp_path: Path, plan: tup
 async def test_instrument_silent_in_mid_run(tmp_path: Path) -> None:
     bench = ToyBench()
     bench.clock.at.append((14.0, lambda: setattr(bench.mounts["alice_hwp"], "silent", True)))
-    report = await run(bench, tmp_path)
+    report = await run(bench, tmp_path, reconnection={"deadline": "2 s"})
     # It cannot confirm its safe state either: that counts most.
     assert report.ending.state is State.FAILED
     assert report.ending.exit is Exit.NOT_SAFE
