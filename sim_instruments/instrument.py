@@ -31,6 +31,8 @@ class SimInstrument(ABC):
 
     model: ClassVar[str]
     """The same name as the driver's."""
+    resumes: ClassVar[bool] = False
+    """Whether it comes back from a power-cycle running, where it ran before."""
 
     def __init__(self, name: str, rng: np.random.Generator) -> None:
         self.name = name

@@ -123,4 +123,4 @@ async def test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver(sta
     await recover(stand)
     for control in stand.settable():
         if control.energises and control.limits is None:
-            assert await stand.read(control) is False, control.name
+            assert await stand.read(control) is stand.sim.resumes, control.name

@@ -355,6 +355,7 @@ class SimSrsDg645(SimInstrument):
     """A DG645 whose outputs AB, CD, EF and GH drive `gates`, serving on a port of 127.0.0.1."""
 
     model = "srs_dg645"
+    resumes = True  # "recalls last settings"
 
     def __init__(self, name: str, rng: np.random.Generator, gates: tuple[GatePort, ...]) -> None:
         super().__init__(name, rng)
