@@ -8,8 +8,10 @@ from pydantic import BaseModel
 
 from drivers.capabilities import (
     DelayLine,
+    DiodeBias,
     Instrument,
     Laser,
+    NanowireBias,
     OpticalSwitch,
     Polarimeter,
     PolarizationController,
@@ -17,6 +19,7 @@ from drivers.capabilities import (
     Shutter,
     TimeTagger,
 )
+from drivers.catalog import capability_of
 from experiments.config.inventory import SECTION_WORDS, Inventory
 from experiments.config.problems import Fault, Path, choices, one, show_value
 from experiments.config.simulation import SimulatedDetector, SimulatedEmitter, Simulation
@@ -184,6 +187,11 @@ def _detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iter
     if truth.gate is not None and detector.gate is not None:
         yield Fault((*path, "gate"), f"{detector.gate.instrument} gates {name}; leave gate out here")
     unit = detector.instrument.instrument if detector.instrument else None
+    wrong_bias = DiodeBias if truth.kind == "nanowire" else NanowireBias
+    if unit is not None and isinstance(driver := inventory.drivers.get(unit), wrong_bias):
+        kind = one(truth.kind.replace("_", " "))
+        wrong = f"{name} is {kind}, but a channel of {unit}, which is {one(capability_of(type(driver)))}"
+        yield Fault(path, wrong, at_key=True)
     for key in ("operating_bias", "switching_current", "operating_excess_voltage", "operating_temperature"):
         given = getattr(truth, key) is not None
         of_nanowire = key in ("operating_bias", "switching_current")
@@ -192,7 +200,9 @@ def _detector(inventory: Inventory, name: str, truth: SimulatedDetector) -> Iter
         elif given and of_nanowire != (truth.kind == "nanowire"):
             kind = one(truth.kind.replace("_", " "))
             yield Fault((*path, key), f"{name} is {kind}; leave {key} out")
-        elif unit is not None and not given and of_nanowire and truth.kind == "nanowire":
+        elif unit is None or given or of_nanowire != (truth.kind == "nanowire"):
+            continue
+        elif key != "operating_temperature":
             yield Fault(path, f"{name} is a channel of {unit}; it needs {key}", at_key=True)
     if truth.operating_bias and truth.switching_current and truth.operating_bias >= truth.switching_current:
         yield Fault((*path, "operating_bias"), "not below switching_current, where the wire goes blind")

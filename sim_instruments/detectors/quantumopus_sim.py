@@ -44,6 +44,8 @@ class Amplifier(Module):
         self.reset_left_s: float | None = None
         """What is left of a reset event; None: there is none."""
         self.ramping = False
+        self.unseen = False
+        """Whether a reset or a ramp was asked for in a slice for which the world may have looked before."""
         self.reset_interface()
         self.touch_wire()
 
@@ -63,7 +65,9 @@ class Amplifier(Module):
         return self.ramping or self.reset_left_s is not None
 
     def advance(self, seconds: float) -> None:
-        if self.reset_left_s is not None:
+        if self.unseen:
+            self.unseen = False  # what it began, it begins with the next slice
+        elif self.reset_left_s is not None:
             self.reset_left_s -= seconds
             if self.reset_left_s <= 0.0:
                 self.reset_left_s = None
@@ -106,8 +110,12 @@ class Amplifier(Module):
     def reset(self) -> None:
         self.reset_left_s = TICK_S * self.reset_ticks
 
+    def reset_now(self) -> None:
+        self.reset()
+        self.unseen = True
+
     def find_bias(self) -> None:
-        self.bias, self.ramping = 0.0, True
+        self.bias, self.ramping, self.unseen = 0.0, True, True
 
     def store(self, count: str) -> None:
         if int(count) <= FULL:
@@ -147,7 +155,7 @@ COMMANDS: dict[str, Callable[..., str | None]] = {
     r"\+D\?": lambda a: str(a.reset_ticks),
     r"\+E([01])": Amplifier.set_automatic,
     r"\+E\?": lambda a: str(int(a.automatic)),
-    r"\+F": Amplifier.reset,
+    r"\+F": Amplifier.reset_now,
     r"\+G": Amplifier.find_bias,
     r"\+H(\d{1,5})": Amplifier.store,
     r"\+H\?": lambda a: f"{a.stored}.0",
