@@ -11,6 +11,7 @@ from tests.validation import (
     pulses,
     slices,
     swapping,
+    teleportation,
     testbeds,
     two_photons,
 )
@@ -18,8 +19,8 @@ from tests.validation import (
 CHAPTERS = tuple(
     module.CHAPTER
     for module in (
-        coincidences, two_photons, interference, bell, swapping, chains, pulses, emitters, detectors, links,
-        slices, testbeds,
+        coincidences, two_photons, interference, bell, swapping, chains, teleportation, pulses, emitters,
+        detectors, links, slices, testbeds,
     )
 )  # fmt: skip
 CHECKS = {check.name: check for chapter in CHAPTERS for check in chapter.checks}

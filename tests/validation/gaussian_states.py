@@ -105,6 +105,27 @@ def fourfolds(
     return rates.sum(axis=2) if bins is None else rates
 
 
+def threefolds(a: Source, laser: Complex, overlap: float, windows: Windows, E: Complex) -> Floats:
+    """(4, 4) rate per ps of a signal of the source with photons at ports p and q, where laser light, its port
+    density matrix `laser` (4, 4) per ps, meets the source's idlers. Light of a laser does not bunch with
+    itself."""
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    rates = np.zeros((4, 4))
+    NA = a.density()
+    n = np.diag(NA + laser).real
+    signal = a.second(E)[2] * (windows.high - windows.low)
+    for low, high in pairwise([-windows.ports / 2, 0.0, windows.ports / 2]):
+        for node, weight in zip(nodes, weights, strict=True):
+            d = low + (high - low) * (node + 1) / 2
+            g1 = float(a.form.coherence(np.array(d)))
+            A11, A22, A12 = _correlated(d, a, windows, E, gain=True)
+            chance = np.outer(n, n) + np.abs(g1 * NA) ** 2 + 2 * overlap * np.real(g1 * NA * laser.conj())
+            exchanged = 2 * np.real(A12 * (g1 * NA + overlap * laser).conj())
+            at = signal * chance + np.outer(A11, n) + np.outer(n, A22) + exchanged
+            rates += weight * (high - low) / 2 * at
+    return rates
+
+
 def _at(
     d: float, a: Source, b: Source, overlap: float, windows: Windows, Ea: Complex, Eb: Complex, gain: bool,
     thermal: bool,

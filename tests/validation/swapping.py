@@ -114,7 +114,7 @@ def counted(
     return np.array(binned[0]), np.array(binned[1])
 
 
-def _spread(expected: Floats, found: Floats, variance: Floats) -> Floats:
+def combination_variance(expected: Floats, found: Floats, variance: Floats) -> Floats:
     """Variance of counts of combinations: that of a Poisson process of groups, whose size the data tell."""
     return expected * float(variance.sum() / found.sum())
 
@@ -148,7 +148,7 @@ def _fourfold_evidence(
         return np.array([hz[:, :, p, q] for p, q in PATTERNS]) * seconds
 
     expected = predicted()
-    spread = _spread(expected, found, variance)
+    spread = combination_variance(expected, found, variance)
     total = float(expected.sum())
 
     def chi2(of: Floats) -> float:
@@ -226,7 +226,7 @@ def heralded_dip(effort: float) -> Evidence:
         found += n
         variance += squares
     expected = swap.expected_hz(H, H, windows, bins=edges)[0, 2] * seconds
-    spread = _spread(expected, found[0, 0], variance[0, 0])
+    spread = combination_variance(expected, found[0, 0], variance[0, 0])
     d = centres(edges)
     flat = swap.expected_hz(H, H, windows, overlap=0.0, bins=edges)[0, 2] * seconds
     shape = np.exp(-np.abs(d) / 1000)
@@ -288,7 +288,7 @@ def swapped_tomography(effort: float) -> Evidence:
             hz = swap.expected_hz(elements[0][u], elements[1][v])
             for herald, patterns in enumerate((PSI_MINUS, PSI_PLUS)):
                 expected[herald, k, u, v] = seconds * sum(hz[p, q] for p, q in patterns)
-    spread = _spread(expected, found, squares)
+    spread = combination_variance(expected, found, squares)
     projectors = np.array(
         [
             [np.kron(a, b) for a, b in product(analyser(*WAVE_PLATES[x]), analyser(*WAVE_PLATES[y]))]
