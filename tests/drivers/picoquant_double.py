@@ -1,8 +1,8 @@
 """A double of PicoQuant's libraries, for the tests of the drivers over them.
 
 It is made of C functions (by ctypes), with the arguments of picoquant_tttr.md, "DLL API", of PicoQuant's
-header `mhdefin.h` 3.1, and of QMI's list for HHLib; what is passed wrongly fails as in C. It is no instrument:
-how a real one behaves, tests with it do not show. Records are put together here from the layout in the note:
+header `mhdefin.h` 3.1, and of QMI's list for HHLib; what is passed wrongly fails as in C. How a
+real instrument behaves, tests with it do not show. Records are put together here from the layout in the note:
 a special bit, 6 bits of channel, 25 of time.
 """
 
