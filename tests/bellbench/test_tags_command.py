@@ -100,6 +100,27 @@ def test_loss_and_damage_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert second.startswith(f"{folder}: damaged: ")
 
 
+def test_rates_of_a_torn_file_go_by_what_is_whole(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its header still states the whole duration, as that of a whole file does whose last tag comes early."""
+    path = tmp_path / "tags.ptu"
+    answer(capsys, "convert", folder, path)
+    assert answer(capsys, "info", path)["duration_s"] == pytest.approx(END * 1e-12)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    facts = answer(capsys, "info", path)
+    kept = TAGS[: facts["tags"]]
+    seconds = (kept[-1][0] + 1) * 1e-12
+    assert facts["damage"]
+    assert facts["duration_s"] == pytest.approx(seconds, rel=1e-3)
+    assert facts["duration_s"] < 0.7 * END * 1e-12
+    for channel in facts["channels"]:
+        number = sum(c == channel["channel"] for _, c in kept)
+        assert channel["rate_hz"] == pytest.approx(number / seconds, rel=1e-3)
+    (row,) = answer(capsys, "coincide", path, "--pattern", "1,2", "--window", "3ns")["coincidences"]
+    assert row["rate_hz"] == pytest.approx(row["count"] / seconds, rel=1e-3)
+
+
 def test_correlate_is_brute_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = answer(
         capsys,
@@ -387,7 +408,7 @@ def test_columns_are_as_high_as_their_counts() -> None:
         "16 │  █  █",
         " 0 │ ██▄▂█",
         "   └──────",
-        "    leftright",
+        "    left right",
     ]
 
 

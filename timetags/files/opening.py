@@ -32,6 +32,19 @@ _FORMATS: Final = {
     "idq": _Format(open_idq, looks_like_idq, (".bin",)),
 }
 
+_EXPORT: Final = (
+    "numpy or HDF5, which is written for other programs and not read here: open what it was made of"
+)
+_NOT_READ: Final = {
+    # This magic word is of low confidence (swabian_timetagger.md).
+    b"SITT": "a .ttbin of Swabian Instruments, which cannot be read here: write a Dump",
+    # Rows of times in such a file could be taken for those of another.
+    b"PK\x03\x04": _EXPORT,
+    b"\x93NUMPY": _EXPORT,
+    b"\x89HDF\r\n": _EXPORT,
+}
+"""What files begin with that are not of our formats, and what to say of them."""
+
 FORMATS: Final = ("segments", *_FORMATS)
 """The names of the formats, for `open_tags`."""
 
@@ -54,9 +67,9 @@ def open_tags(path: Path, format: str | None = None) -> TagFile:  # noqa: A002 -
         head = file.read(_HEAD_BYTES)
     if not head:
         raise TagFileError(path, "the file is empty")
-    if head.startswith(b"SITT"):
-        # The magic word is of low confidence (swabian_timetagger.md).
-        raise TagFileError(path, "a .ttbin of Swabian Instruments, which cannot be read here: write a Dump")
+    for magic, reason in _NOT_READ.items():
+        if head.startswith(magic):
+            raise TagFileError(path, reason)
     by_name = sorted(_FORMATS.values(), key=lambda known: path.suffix.lower() not in known.suffixes)
     for known in by_name:
         if known.looks_right(head):

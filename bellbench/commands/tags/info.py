@@ -24,13 +24,13 @@ def info(file: str, format_: str | None, as_json: bool) -> None:
     reading = Reading(file, format_)
     reading.through()
     about = reading.file.info
-    rates = reading.singles.rates_hz(range(256))
+    seconds = reading.duration_s
     channels = [
         {
             "channel": channel,
             "meaning": about.channels.get(channel, ""),
             "tags": tags,
-            "rate_hz": float(rates[channel]),
+            "rate_hz": tags / seconds if seconds else None,
         }
         for channel, tags in reading.counts().items()
     ]

@@ -78,9 +78,10 @@ class Reading:
 
     @property
     def duration_s(self) -> float:
-        """From the start of the first block to the end of the last, or more if the file says so."""
-        read = 0 if self.start_ps is None or self.end_ps is None else self.end_ps - self.start_ps
-        return max(read, self.file.info.duration_ps or 0) * 1e-12
+        """The time of which there are tags, by which all rates go: that of the blocks, or more if the file
+        says so and is whole."""
+        stated = 0 if self.file.damage else self.file.info.duration_ps or 0
+        return max(self.singles.live_ps, stated) * 1e-12
 
     def counts(self) -> dict[int, int]:
         """Tags by channel, of channels that have any."""

@@ -34,6 +34,6 @@ def histogram(counts: NDArray[np.int64], edges: Sequence[str], width: int, heigh
         lines.append(f"{labels.get(row, ''):>{margin}} │{cells}".rstrip())
     left, middle, right = edges
     lines.append(f"{'':>{margin}} └{'─' * len(columns)}")
-    space = max(len(columns) - len(left) - len(right), 0)
+    space = max(len(columns) - len(left) - len(right), 1)
     lines.append(f"{'':>{margin}}  {left}{middle if len(middle) < space else '':^{space}}{right}")
     return lines

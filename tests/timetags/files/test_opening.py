@@ -80,6 +80,10 @@ def test_segments_that_overlap_are_told(tmp_path):
     [
         (b"", "empty"),
         (b"SITT" + bytes(100), "ttbin"),
+        *(
+            (magic + bytes(8192), "numpy or HDF5")
+            for magic in (b"PK\3\4", b"\x93NUMPY", b"\x89HDF\r\n\x1a\n")
+        ),
         (b"hello, these are no tags at all\n" * 10, "in none of the formats"),
         (bytes(range(255, 0, -1)) * 20, "in none of the formats"),
     ],
