@@ -7,7 +7,7 @@ import click
 
 from benchmarks.figure import Figure
 
-GROUPS = ("world", "timetags")
+GROUPS = ("world", "timetags", "instruments")
 TAGS, MEMORY_TAGS = 10_000_000, 1_000_000_000
 
 
@@ -37,6 +37,10 @@ def _figures(group: str, size: int, memory_size: int) -> Iterator[Figure]:
         from benchmarks import world
 
         return world.figures()
+    if group == "instruments":
+        from benchmarks import instruments
+
+        return instruments.figures()
     from benchmarks import timetags
 
     return timetags.figures(size, memory_size, lambda text: click.echo(text, err=True))
