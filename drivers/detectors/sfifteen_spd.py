@@ -62,7 +62,7 @@ class SFifteenSpd(DiodeBias, ClickCounter):
     schemes = ("serial",)
     protocol = "sfifteen_spd.md, completeness 2 (client side only)"
     doubts = (
-        "Whether hvolt? tells the voltage set or the one measured is not known: within 1 V it counts as taken.",
+        "Whether hvolt? tells the voltage set or the one measured is not known; within 1 V it is taken.",
         "How its identity and errors are worded beyond SPD is not known.",
     )
     settings_model = SpdSettings
