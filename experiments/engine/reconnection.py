@@ -197,7 +197,7 @@ class Reconnection:
     ) -> None:
         controls = {control.name: control for control in settable(instrument)}
         words = [f"{name} {shown(controls[name], value)}" for name, value in restored.items()]
-        done = f"restored {', '.join(words)}" if words else "no setting was lost"
+        done = f"restored {', '.join(words)}" if words else "no setting to restore"
         message = f"{instrument.name} is back: {'homed, ' if homed else ''}{done}"
         if energy:
             message += f"; NOT switched on again: {', '.join(energy)}"
