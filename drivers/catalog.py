@@ -4,8 +4,10 @@ Drivers announce themselves by the entry point group `bellbench.drivers`, ours i
 others' in their own packages. Listing imports no driver; finding a model imports that driver alone.
 """
 
+import importlib.metadata
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints
 
 from drivers.capabilities import Instrument
 
@@ -49,6 +51,11 @@ def capabilities_of(driver: type[Instrument]) -> tuple[str, ...]:
 def capability_of(driver: type[Instrument]) -> str:
     """What kind of instrument a driver is for: the name of its first capability, for example `Laser`."""
     return capabilities_of(driver)[0]
+
+
+@cache  # to look through all installed packages takes some 20 ms, and they stay what they are
+def entry_points(group: str) -> EntryPoints:
+    return importlib.metadata.entry_points(group=group)
 
 
 def _announced() -> dict[str, EntryPoint]:
