@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drivers.catalog import models
 from experiments.config.files import LoadedExperiment, LoadedTestbed, load, load_experiment, load_testbed
 from experiments.config.lightpaths import Stage, source_into, stages
 from experiments.config.plan import BringUp, CalibrateDelays, MeasureSwapping
@@ -136,8 +137,7 @@ WRONG_TESTBEDS = [
      "simulation.taggers.alice_tagger.frequency_error: '1e-11' is not a number"),
     # drivers
     ("model: singlequantum_websq", "model: singlequantum_webqs", "^singlequantum_webqs",
-     "instruments.hub_nanowires.model: unknown model 'singlequantum_webqs'; allowed: idq_id900, "
-     "singlequantum_websq, thorlabs_k10cr1, thorlabs_mpc320, thorlabs_pm100d, toptica_dlcpro; "
+     f"instruments.hub_nanowires.model: unknown model 'singlequantum_webqs'; allowed: {', '.join(models())}; "
      "did you mean 'singlequantum_websq'?"),
     ("channels: 4, max_bias", "chanels: 4, max_bias", "^chanels",
      "instruments.hub_nanowires.settings.chanels: unknown key 'chanels'; "),
@@ -241,7 +241,8 @@ WRONG_EXPERIMENTS = [
     ("testbeds/nyc.yaml", "testbeds/ny.yaml", "^testbeds/ny.yaml",
      "testbed: testbeds/ny.yaml:1:1: cannot be read: No such file or directory"),
     ("settings:\n", "setings:\n", "^setings:", "setings: unknown key 'setings'; allowed: experiment, title, "
-     "testbed, settings, plan, seed, record, reconnection, telemetry, published, accept; did you mean 'settings'?"),
+     "testbed, settings, plan, seed, record, reconnection, telemetry, published, accept; "
+     "did you mean 'settings'?"),
     ("bsm_window: 800 ps", "bsm_window: 800 nm", "^800 nm",
      "settings.bsm_window: 'nm' is a unit of length, not of time (did you mean 'ns'?)"),
     ("bsm_window: 800 ps", "bsm_window: 800", "^800",
