@@ -26,6 +26,7 @@ from experiments.engine.motion import NotSettledError, settle
 from experiments.engine.outcome import RunError, StorageError, causes_of
 from experiments.engine.standing import (
     BROKEN_LINE,
+    ChangedError,
     Homes,
     Loss,
     Stand,
@@ -69,26 +70,31 @@ class Reconnection:
     _times: int = 0
 
     async def diagnose(
-        self, failure: Exception, point: object, in_flux: Collection[str]
+        self, failure: Exception, in_flux: Collection[str]
     ) -> dict[str, Loss | InstrumentError]:
         """Which instruments a failure comes from and what is wrong with them; nothing when it is no failure
         of a line and none has changed: then the failure is to be raised. Those `in_flux` are being changed by
-        the step (see `Standing.survey`). Raises a group of LostError when the run was interrupted too often
-        at this `point`."""
+        the step (see `Standing.survey`)."""
         causes = causes_of(failure)
         if not self.deadline_s or any(_is_final(cause) for cause in causes):
             return {}
         wrong = await self.standing.survey(in_flux)
         for cause in causes:
-            if isinstance(cause, BROKEN_LINE) and not isinstance(cause, NotSettledError):
+            if isinstance(cause, ChangedError):
+                wrong.setdefault(cause.name, cause.loss)
+            elif isinstance(cause, BROKEN_LINE) and not isinstance(cause, NotSettledError):
                 known = wrong.get(cause.name, cause)
                 if cause.name in self.instruments and isinstance(known, InstrumentError):
                     wrong[cause.name] = cause
+        return wrong
+
+    def count(self, wrong: Wrong, point: object) -> None:
+        """Count an interruption at this `point` of the plan. Raises a group of LostError when there were too
+        many at the same."""
         self._times = self._times + 1 if point == self._point else 1
         self._point = point
-        if wrong and self._times > MOST_AT_ONE_POINT:
+        if self._times > MOST_AT_ONE_POINT:
             raise ExceptionGroup("interrupted too often", [self._unreliable(*item) for item in wrong.items()])
-        return wrong
 
     async def bring_back(self, wrong: Wrong, in_flux: Collection[str]) -> None:
         """Return when every instrument stands as it was noted again, `wrong` being what is known to be amiss.

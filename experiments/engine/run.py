@@ -315,12 +315,13 @@ class Run:
         step, task = self._step, asyncio.current_task()
         if step is None or not step.can_go_on or (task is not None and task.cancelling()):
             return {}
-        return await self._reconnection.diagnose(failure, (step, step.safe_points), self.context.changes)
+        return await self._reconnection.diagnose(failure, self.context.changes)
 
     async def _pause(self, wrong: Wrong, *, recording_is_lost: bool = False) -> None:
         """Wait until these instruments are back. After a tag stream broke, its recording is given up, and
         what was calibrated in it comes first on the plan again."""
         assert self._step is not None
+        self._reconnection.count(wrong, (self._step, self._step.safe_points))
         await self._step.interrupted(self.context)
         self._enter(State.PAUSED, "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items()))
         self._progress("paused")

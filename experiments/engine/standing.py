@@ -76,6 +76,7 @@ class ChangedError(InstrumentError):
     """An instrument does not stand as the run left it."""
 
     def __init__(self, instrument: Instrument, loss: Loss) -> None:
+        self.loss = loss
         super().__init__(
             instrument.name,
             str(instrument.address),

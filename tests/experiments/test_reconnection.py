@@ -465,5 +465,5 @@ async def test_what_no_instrument_can_undo_is_no_reason_to_pause(final: Exceptio
     mount.unplugged = True
     identities = {"qwp": Identity("tests", "fake", "qwp", "1")}
     reconnection = Reconnection({"qwp": mount}, standing, FakeClock(), lambda _: None, 120.0, identities)
-    assert await reconnection.diagnose(ExceptionGroup("", [final]), "here", ()) == {}
-    assert (await reconnection.diagnose(RefusedError("qwp", "b", "c"), "here", ())).keys() == {"qwp"}
+    assert await reconnection.diagnose(ExceptionGroup("", [final]), ()) == {}
+    assert (await reconnection.diagnose(RefusedError("qwp", "b", "c"), ())).keys() == {"qwp"}
