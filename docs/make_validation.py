@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.validation.chapters import CHAPTERS
+from tests.validation.chapters import CHAPTERS, CHECKS
 from tests.validation.evidence import FALSE_ALARM, Check, Evidence, Figure, Plot
 
 PAGE = Path(__file__).parent / "validation.md"
@@ -111,6 +111,9 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help=f"{LONG:g} times the simulated time of the tests")
     effort = LONG if parser.parse_args().long else 1.0
     PICTURES.mkdir(exist_ok=True)
+    for picture in PICTURES.glob("*.svg"):
+        if picture.stem not in CHECKS:
+            picture.unlink()
     sections, everything = [], []
     doubtful = 0
     for chapter in CHAPTERS:
