@@ -102,7 +102,8 @@ def summary(found: Iterable[tuple[Check, Evidence]]) -> str:
         f"All together: {len(pulls)} figures with a standard error and nothing allowed besides differ from "
         f"what is expected by {mean:+.2f} ± {1 / len(pulls) ** 0.5:.2f} standard errors on average, with a "
         f"spread of {spread:.2f} (1 is right); {beyond} are more than 2 off (chance: "
-        f"{0.0455 * len(pulls):.0f}). Figures of one check partly count the same clicks, and so go together.\n"
+        f"{0.0455 * len(pulls):.0f}). Figures of one check partly count the same clicks, and so go "
+        "together.\n"
     )
 
 
