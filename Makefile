@@ -23,7 +23,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # The figures of physics.md 5 to within its bands, over hours of simulated time (about 45 minutes).
 acceptance: setup

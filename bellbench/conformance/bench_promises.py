@@ -5,6 +5,7 @@ import asyncio
 
 import pytest
 
+from bellbench.conformance.faults import recover
 from bellbench.conformance.promises import outside, readings, set_points
 from bellbench.conformance.stand import NAME, BenchStand, Subject
 from drivers.errors import InstrumentError, LimitError
@@ -42,20 +43,17 @@ async def test_outside_the_limits_nothing_is_sent(stand: BenchStand) -> None:
 
 
 async def test_silence_ends_at_the_deadline_and_names_the_instrument(stand: BenchStand) -> None:
-    stand.hasten()
     await stand.driver.open()
     before = await readings(stand)
+    await stand.hasten()
     stand.sim.faults.silent = True
     with pytest.raises(InstrumentError, match=NAME):
         await stand.driver.identity()
     stand.sim.faults.silent = False
-    await stand.driver.identity()
-    after = await readings(stand)
-    assert after.keys() == before.keys()
+    assert (await recover(stand)).keys() == before.keys()
 
 
 async def test_a_cancelled_question_leaves_the_line_in_step(stand: BenchStand) -> None:
-    stand.hasten()
     await stand.driver.open()
     identity = await stand.driver.identity()
     before = await readings(stand)

@@ -74,9 +74,9 @@ async def test_with_patience_everything_works(stand: BenchStand, fault: str) -> 
 
 @pytest.mark.parametrize("fault", LOSSES)
 async def test_no_fault_gives_a_question_the_answer_of_another(stand: BenchStand, fault: str) -> None:
-    stand.hasten()
     await stand.driver.open()
     identity, before = await stand.driver.identity(), await readings(stand)
+    await stand.hasten()
     for control in stand.driver.controls()[:TRIED]:
         inflict(stand, LOSSES[fault])
         for _ in range(2):

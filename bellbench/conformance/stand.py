@@ -99,9 +99,11 @@ class BenchStand(Stand):
         super().__init__(new_driver)
         self.bench, self.sim = bench, sim
 
-    def hasten(self) -> None:
-        """Go on with a driver that soon gives a silent instrument up. It is not open yet."""
+    async def hasten(self) -> None:
+        """Go on with a driver that soon gives a silent instrument up, opened."""
+        await self.driver.close()
         self.driver = self.new_driver(SHORT_S)
+        await self.driver.open()
 
     async def let_pass(self, seconds: float) -> None:
         await self.bench.advance(seconds)
