@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drivers import catalog
 from drivers.address import Address
 from drivers.capabilities import Instrument
 from experiments.config.testbed import Testbed
-from sim_instruments.bench import Bench
+
+if TYPE_CHECKING:
+    from sim_instruments.bench import Bench  # the light field is not loaded where all instruments are real
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Lines:
     """Drivers by the names of the testbed file, none of them opened."""
 
     instruments: Mapping[str, Instrument]
-    bench: Bench | None
+    bench: "Bench | None"
 
 
 def drivers_of(testbed: Testbed, addresses: Mapping[str, str]) -> dict[str, Instrument]:
@@ -34,12 +37,12 @@ async def lines_of(testbed: Testbed, seed: int = 1) -> AsyncIterator[Lines]:
 
     Raises click.UsageError for an instrument that cannot be simulated.
     """
-    from bellbench.simulation import bench_of
-
     async with AsyncExitStack() as stack:
         bench = None
         addresses: Mapping[str, str] = {name: entry.address for name, entry in testbed.instruments.items()}
         if testbed.simulated:
+            from bellbench.simulation import bench_of
+
             bench = await stack.enter_async_context(bench_of(testbed, seed))
             addresses = bench.addresses
         instruments = drivers_of(testbed, addresses)
