@@ -11,16 +11,23 @@ Guarantees:
 * Whatever bytes come in, the outcome is a `Document` or a `ConfigError`. Repeated keys, unknown tags and
   the like are collected in `Document.problems`, so that they are reported together with what the models
   find; only a text that cannot be read at all ends at once.
+
+This is one file; what it includes, and what a command line changes of it, are the business of `include` and
+`overrides`, which put documents together and keep the place of each value.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import NamedTuple, TypeVar
 
 import yaml
 
 from experiments.config.problems import ConfigError, Fault, Path, Problem, show_path, show_value
+
+N = TypeVar("N", bound=yaml.Node)
+V = TypeVar("V")
 
 MAX_NODES = 100_000
 """Values in one document after aliases are followed; a few lines of aliases can ask for billions."""
@@ -52,31 +59,44 @@ for _name, _pattern, _first in _CORE:
     _CoreLoader.add_implicit_resolver(_TAG + _name, re.compile(rf"{_pattern}\Z"), _first)
 
 
+class Place(NamedTuple):
+    """Where something is written. `line` and `column` count from 1; they are 0 for what stands in no file but
+    on the command line, and `file` is its flag then."""
+
+    file: str
+    line: int
+    column: int
+
+
 @dataclass(frozen=True)
 class Document:
-    """One YAML file, read: its data, and for each path the place of the value and of its key.
+    """A configuration, read: its data, and for each path the place of the value and of its key.
 
-    Places are `(line, column)`, counted from 1.
+    `file` is the one that was asked for, `sources` the text of each file that is part of it, by its name.
     """
 
     file: str
-    text: str
+    sources: Mapping[str, str]
     data: dict[str, object]
-    values: dict[Path, tuple[int, int]]
-    keys: dict[Path, tuple[int, int]]
+    values: Mapping[Path, Place]
+    keys: Mapping[Path, Place]
     problems: tuple[Problem, ...]
+
+    @property
+    def text(self) -> str:
+        return self.sources[self.file]
 
     def at_value(self, path: Path, message: str) -> Problem:
         """A problem with the value at `path`, or with the nearest thing around it that exists."""
         for length in range(len(path), -1, -1):
             if place := self.values.get(path[:length]):
-                return Problem(self.file, *place, show_path(path), message)
+                return Problem(*place, show_path(path), message)
         return Problem(self.file, 1, 1, show_path(path), message)
 
     def at_key(self, path: Path, message: str) -> Problem:
         """A problem with the key at the end of `path` (or with the item, where the parent is a list)."""
         if place := self.keys.get(path):
-            return Problem(self.file, *place, show_path(path), message)
+            return Problem(*place, show_path(path), message)
         return self.at_value(path, message)
 
     def problem(self, fault: Fault, start: Path = ()) -> Problem:
@@ -103,6 +123,32 @@ def read_document(path: FilePath) -> Document:
 
 def parse_document(text: str, file: str) -> Document:
     """Read YAML from a string; `file` is the name that problems carry. Raises ConfigError."""
+    node = _compose(text, file)
+    if node is None:
+        message = "the file is empty; allowed: a mapping that begins with experiment: or testbed:"
+        raise ConfigError([Problem(file, 1, 1, "", message)])
+    if not isinstance(node, yaml.MappingNode):
+        message = "the top of the file is not a mapping of keys to values"
+        raise ConfigError([Problem(file, *_place(node), "", message)])
+    walk = _Walk(file)
+    data = walk.document(node, walk.mapping)
+    return Document(file, {file: text}, data, walk.values, walk.keys, tuple(walk.problems))
+
+
+def parse_value(text: str, file: str) -> object:
+    """The value of a piece of YAML, such as one from a command line; nothing is None. Raises ConfigError."""
+    node = _compose(text, file)
+    if node is None:
+        return None
+    walk = _Walk(file)
+    value = walk.document(node, walk.value)
+    if walk.problems:
+        raise ConfigError(walk.problems)
+    return value
+
+
+def _compose(text: str, file: str) -> yaml.Node | None:
+    """The nodes of a text, None of an empty one. Raises ConfigError."""
 
     def refuse(place: tuple[int, int], message: str) -> ConfigError:
         return ConfigError([Problem(file, *place, "", message)])
@@ -110,7 +156,8 @@ def parse_document(text: str, file: str) -> Document:
     content = b""
     try:
         content = text.encode("utf-8")
-        node = _CoreLoader(content).get_single_node()
+        node: yaml.Node | None = _CoreLoader(content).get_single_node()
+        return node
     except UnicodeEncodeError as error:
         place = _place_of_byte(text[: error.start].encode("utf-8"), -1)
         raise refuse(place, "not text: half of a surrogate pair") from error
@@ -123,18 +170,6 @@ def parse_document(text: str, file: str) -> Document:
         raise refuse(place, _syntax_message(error, text, place)) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise refuse((1, 1), f"not YAML: {error}") from error
-
-    if node is None:
-        raise refuse((1, 1), "the file is empty; allowed: a mapping that begins with experiment: or testbed:")
-    if not isinstance(node, yaml.MappingNode):
-        raise refuse(_place(node), "the top of the file is not a mapping of keys to values")
-    walk = _Walk(file)
-    try:
-        data = walk.mapping(node, ())
-    except _TooLargeError as error:
-        raise refuse(_place(error.node), str(error)) from error
-    walk.values[()] = _place(node)
-    return Document(file, text, data, walk.values, walk.keys, tuple(walk.problems))
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
@@ -172,11 +207,19 @@ class _Walk:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.values: dict[Path, tuple[int, int]] = {}
-        self.keys: dict[Path, tuple[int, int]] = {}
+        self.values: dict[Path, Place] = {}
+        self.keys: dict[Path, Place] = {}
         self.problems: list[Problem] = []
         self._count = 0
         self._open: set[int] = set()  # nodes around the present one, to see an alias of itself
+
+    def document(self, node: N, read: Callable[[N, Path], V]) -> V:
+        """Everything below a node, with `read`, one of the methods below. Raises ConfigError."""
+        self.values[()] = Place(self.file, *_place(node))
+        try:
+            return read(node, ())
+        except _TooLargeError as error:
+            raise ConfigError([Problem(self.file, *_place(error.node), "", str(error))]) from error
 
     def _problem(self, node: yaml.Node, path: Path, message: str) -> None:
         self.problems.append(Problem(self.file, *_place(node), show_path(path), message))
@@ -190,7 +233,7 @@ class _Walk:
 
     def value(self, node: yaml.Node, path: Path) -> object:
         self._enter(node, len(path))
-        self.values[path] = _place(node)
+        self.values[path] = Place(self.file, *_place(node))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
@@ -206,7 +249,7 @@ class _Walk:
         self._open.add(id(node))
         data = {}
         for key, (key_node, value_node) in self._pairs(node, path).items():
-            self.keys[(*path, key)] = _place(key_node)
+            self.keys[(*path, key)] = Place(self.file, *_place(key_node))
             data[key] = self.value(value_node, (*path, key))
         self._open.discard(id(node))
         return data

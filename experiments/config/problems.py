@@ -27,7 +27,8 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong, and where. `line` and `column` count from 1."""
+    """One thing that is wrong, and where. `line` and `column` count from 1; they are 0 for what stands on the
+    command line, and `file` is its flag then."""
 
     file: str
     line: int
@@ -36,8 +37,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}: "
-        return f"{place}{self.path}: {self.message}" if self.path else place + self.message
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        said = not self.path or (not self.line and self.file.endswith(self.path))
+        return f"{where}: {self.message}" if said else f"{where}: {self.path}: {self.message}"
 
 
 class ConfigError(Exception):

@@ -42,9 +42,9 @@ def validate(
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        known = {(p.line, p.column) for p in document.problems}
+        known = {(p.file, p.line, p.column) for p in document.problems}
         found = [_problem(model, details, document, path) for details in error.errors()]
-        return None, [p for p in found if (p.line, p.column) not in known]
+        return None, [p for p in found if (p.file, p.line, p.column) not in known]
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails, document: Document, start: Path) -> Problem:

@@ -75,18 +75,18 @@ def test_not_a_number_is_read_as_such() -> None:
 
 def test_places_of_values_and_keys_count_from_one_and_in_letters() -> None:
     document = parse_document("a:\n  bé: [x, {c: 1}]\n", "f.yaml")
-    assert document.keys[("a", "bé")] == (2, 3)
-    assert document.values[("a", "bé")] == (2, 7)
-    assert document.values[("a", "bé", 0)] == (2, 8)
-    assert document.keys[("a", "bé", 1, "c")] == (2, 12)
-    assert document.values[("a", "bé", 1, "c")] == (2, 15)
+    assert document.keys[("a", "bé")] == ("f.yaml", 2, 3)
+    assert document.values[("a", "bé")] == ("f.yaml", 2, 7)
+    assert document.values[("a", "bé", 0)] == ("f.yaml", 2, 8)
+    assert document.keys[("a", "bé", 1, "c")] == ("f.yaml", 2, 12)
+    assert document.values[("a", "bé", 1, "c")] == ("f.yaml", 2, 15)
 
 
 def test_an_alias_keeps_the_place_where_its_value_is_written() -> None:
     document = parse_document("a: &x {n: 1}\nb: *x\n", "f.yaml")
     assert document.data == {"a": {"n": 1}, "b": {"n": 1}}
-    assert document.keys[("b",)] == (2, 1)
-    assert document.values[("b", "n")] == (1, 11)
+    assert document.keys[("b",)] == ("f.yaml", 2, 1)
+    assert document.values[("b", "n")] == ("f.yaml", 1, 11)
 
 
 def test_merge_keys_give_way_to_own_keys_and_the_first_merged_wins() -> None:
@@ -95,7 +95,7 @@ def test_merge_keys_give_way_to_own_keys_and_the_first_merged_wins() -> None:
     assert document.problems == ()
     assert document.data["c"] == {"y": 3, "x": 1, "z": 2}
     assert document.data["d"] == {"y": 4, "x": 1}
-    assert document.values[("c", "z")] == (2, 17)
+    assert document.values[("c", "z")] == ("f.yaml", 2, 17)
 
 
 @pytest.mark.parametrize(
