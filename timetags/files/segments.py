@@ -3,11 +3,10 @@
 A segment is written beside its place, forced to disk and then renamed into it, so 00000001.parquet
 either is complete or does not exist, also after `kill -9` or a power cut (`ecosystem.md` 5.1: an open HDF5 or
 Parquet file is lost). Columns: `t`, int64 ps, delta-encoded (about 2.9 bytes per tag), and `c`, uint8. The
-block's start, end and lost tags are in the file's metadata. `manifest.jsonl` has a line per segment:
-file, rows, first and last time, and the SHA-256 of the file. Any Parquet reader reads a segment.
+block's start, end and lost tags are in the file's metadata. `manifest.jsonl` has a line per segment
+(`manifest.Segment`), with the SHA-256 of the file. Any Parquet reader reads a segment.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from timetags.block import TagBlock
+from timetags.files.manifest import MANIFEST, Segment, append_segment, read_manifest, sum_of
 from timetags.files.tag_file import Damage, TagFile, TagFileError, TagFileInfo
 
 _log = logging.getLogger(__name__)
 
-_MANIFEST = "manifest.jsonl"
 _METADATA = b"bellbench.block"
 
 
@@ -36,8 +35,16 @@ class SegmentWriter:
     stay readable, and what was collected is kept, so that a later `flush()` can still succeed.
     """
 
-    def __init__(self, folder: Path, *, rows: int = 4_000_000, span_ps: int = 4 * 10**12) -> None:
-        self._folder, self._rows, self._span = folder, rows, span_ps
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rows: int = 4_000_000,
+        span_ps: int = 4 * 10**12,
+        on_segment: Callable[[Segment], None] | None = None,
+    ) -> None:
+        """`on_segment` is told of each segment when it and its line are on disk."""
+        self._folder, self._rows, self._span, self._on_segment = folder, rows, span_ps, on_segment
         self._pending: list[TagBlock] = []
         folder.mkdir(parents=True, exist_ok=True)
         self._next = 1 + max((int(path.stem) for path in _segments(folder)), default=0)
@@ -72,24 +79,25 @@ class SegmentWriter:
         path = self._folder / f"{self._next:08d}.parquet"
         content = _encode(block)
         _write_whole(path, content)
+        # Whole under its name, it is read with or without its line, and must not be written again.
         self._pending = []
         self._next += 1
-        line = {
-            "file": path.name,
-            "rows": len(block),
-            "first": int(block.times[0]) if len(block) else None,
-            "last": int(block.times[-1]) if len(block) else None,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        _append_line(self._folder / _MANIFEST, json.dumps(line))
+        segment = Segment(path.name, len(block), block.start_ps, block.end_ps, block.lost, sum_of(content))
+        append_segment(self._folder, segment)
+        if self._on_segment is not None:
+            self._on_segment(segment)
 
     def close(self) -> None:
         """Write what was collected. The writer can go on after it."""
         self.flush()
 
 
-def read_segments(folder: Path, on_skip: Callable[[Path, str], None] | None = None) -> Iterator[TagBlock]:
-    """The segments of `folder` in order, one block each.
+def read_segments(
+    folder: Path,
+    on_skip: Callable[[Path, str], None] | None = None,
+    within_ps: tuple[int, int] | None = None,
+) -> Iterator[TagBlock]:
+    """The segments of `folder` in order, one block each; of a stretch of time, only those that touch it.
 
     A file that is not a whole segment (truncated, altered, or something else) is skipped:
     `on_skip(path, reason)` is told, or else a warning logged. A segment that a crash left without its line
@@ -98,26 +106,66 @@ def read_segments(folder: Path, on_skip: Callable[[Path, str], None] | None = No
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of tag segments at {folder}")
     skip = on_skip or (lambda path, reason: _log.warning("skipped %s: %s", path, reason))
-    for _, block in _read(folder, skip):
+    for _, block in _read(folder, skip, within_ps):
         yield block
 
 
-def _read(folder: Path, skip: Callable[[Path, str], None]) -> Iterator[tuple[Path, TagBlock]]:
-    sums = _manifest_sums(folder / _MANIFEST)
+def verify_segments(folder: Path) -> tuple[list[Segment], list[str]]:
+    """The segments of `folder` that are whole, each read and compared with the manifest, and what is wrong,
+    in words: segments damaged or missing, files that are none. FileNotFoundError if there is no such
+    folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of tag segments at {folder}")
+    listed = read_manifest(folder)
+    whole: list[Segment] = []
+    wrong: list[str] = []
     for path in sorted(folder.glob("*.parquet*")):
-        if not (path.suffix == ".parquet" and path.stem.isdigit()):
-            skip(path, "not the name of a segment (left by a crash, or foreign)")
-            continue
-        content = path.read_bytes()
-        if path.name in sums and hashlib.sha256(content).hexdigest() != sums[path.name]:
-            skip(path, f"its SHA-256 is not the one in {_MANIFEST}: truncated or altered")
+        try:
+            whole.append(_verified(path, listed.get(path.name)))
+        except ValueError as error:
+            wrong.append(f"{path.name}: {error}")
+    there = {path.name for path in _segments(folder)}
+    wrong += [f"{name}: missing, although {MANIFEST} lists it" for name in listed if name not in there]
+    return whole, wrong
+
+
+def _verified(path: Path, listed: Segment | None) -> Segment:
+    """A segment that is whole; ValueError says why it is not."""
+    content = _content(path, listed)
+    if listed is not None:
+        return listed
+    block = _decode(content)
+    return Segment(path.name, len(block), block.start_ps, block.end_ps, block.lost, sum_of(content))
+
+
+def _read(
+    folder: Path, skip: Callable[[Path, str], None], within_ps: tuple[int, int] | None = None
+) -> Iterator[tuple[Path, TagBlock]]:
+    listed = read_manifest(folder)
+    for path in sorted(folder.glob("*.parquet*")):
+        segment = listed.get(path.name)
+        if within_ps is not None and segment is not None and not _touches(segment, within_ps):
             continue
         try:
-            block = _decode(content)
+            block = _decode(_content(path, segment))
         except ValueError as error:
             skip(path, str(error))
             continue
         yield path, block
+
+
+def _touches(segment: Segment, within_ps: tuple[int, int]) -> bool:
+    return segment.start_ps < within_ps[1] and within_ps[0] < segment.end_ps
+
+
+def _content(path: Path, listed: Segment | None) -> bytes:
+    """The bytes of a segment; ValueError when its name is not that of one, or the manifest knows others."""
+    if not (path.suffix == ".parquet" and path.stem.isdigit()):
+        raise ValueError("not the name of a segment (left by a crash, or foreign)")
+    content = path.read_bytes()
+    if listed is not None and sum_of(content) != listed.sha256:
+        raise ValueError(f"its SHA-256 is not the one in {MANIFEST}: truncated or altered")
+    return content
 
 
 class SegmentFolder(TagFile):
@@ -252,14 +300,6 @@ def _write_whole(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _append_line(path: Path, line: str) -> None:
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if torn else "") + line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _sync_folder(folder: Path) -> None:
     # Without it, the new name may be lost in a power cut although the content is not.
     handle = os.open(folder, os.O_RDONLY)
@@ -267,16 +307,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _manifest_sums(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    sums = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-            sums[str(entry["file"])] = str(entry["sha256"])
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a crash tore; the segment itself is checked by its reading
-    return sums

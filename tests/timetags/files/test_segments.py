@@ -65,9 +65,9 @@ def test_other_programs_find_delta_encoded_times_and_the_manifest(tmp_path):
     assert "DELTA_BINARY_PACKED" in file.metadata.row_group(0).column(0).encodings
     assert file.metadata.row_group(0).column(0).compression == "UNCOMPRESSED"
     lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
-    assert [(e["file"], e["rows"], e["first"], e["last"]) for e in lines] == [
-        ("00000001.parquet", 1000, 0, 999_000),
-        ("00000002.parquet", 0, None, None),
+    assert [(e["file"], e["rows"], e["start_ps"], e["end_ps"], e["lost"]) for e in lines] == [
+        ("00000001.parquet", 1000, 0, 1_001_000, 0),
+        ("00000002.parquet", 0, 2_000_000, 2_001_000, 0),
     ]
     assert lines[0]["sha256"] == hashlib.sha256((tmp_path / "00000001.parquet").read_bytes()).hexdigest()
 
