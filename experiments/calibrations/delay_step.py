@@ -7,10 +7,9 @@ whichever way the polarization goes, so that all peaks are strong and one fit ti
 import asyncio
 from collections.abc import Iterator
 
-from drivers.capabilities import RotationMount
 from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
 from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import SwappingSettings
+from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateDelays
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened
@@ -21,6 +20,8 @@ from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting, linear
 
+TRACKED_DELAYS = "tracked delays"
+"""The calibration that goes on after the delays were found: the `DelayTracker` that follows them."""
 DIAGONAL = Setting("delays", (linear(45), linear(45)))
 
 
@@ -31,17 +32,17 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
     can_go_on = True
     makes_calibrations = ("delays",)
 
-    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
-        return {mount.name for mount in DIAGONAL.angles(bench, settings)}
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        return {mount.name for mount in DIAGONAL.angles(bench, experiment.swapping.spokes)}
 
-    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
-        for mount, angle in DIAGONAL.angles(bench, settings).items():
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
+        for mount, angle in DIAGONAL.angles(bench, experiment.swapping.spokes).items():
             yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
 
     async def run(self, context: Context) -> None:
-        angles: dict[RotationMount, float] = DIAGONAL.angles(context.bench, context.settings)
+        bench, settings = context.bench, context.experiment.swapping
         context.progress("turning wave plates")
-        await turn(angles, context.clock)
+        await turn(DIAGONAL.angles(bench, settings.spokes), context.clock)
         begin, end = context.tags.window(self.parameters.duration)
         captures = context.tags.capture(begin, end)
         await context.let_pass(
@@ -50,7 +51,6 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         await context.tags.captured(end)
         context.progress("finding the delays")
         tags = {tagger: capture.tags() for tagger, capture in captures.items()}
-        bench, settings = context.bench, context.settings
         wires = {name: Wire(bench.tagger_of(name), bench.channel(name)) for name in bench.detectors}
         spokes = [bench.spoke_detectors(spoke) for spoke in settings.spokes]
         hub = bench.hub_detectors(settings.bell_state_measurement)
@@ -59,16 +59,17 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
             found = await asyncio.to_thread(calibrate_delays, tags, wires, spokes, hub, search_ps)
         except CalibrationError as error:
             raise RunError(str(error)) from error
-        context.calibrations["delays"] = found
+        context.calibrations.put("delays", found)
         about = _record(found, context.folder.name, self.parameters.duration)
         context.store_calibration("delays", about)
-        context.tracker = DelayTracker(
+        tracker = DelayTracker(
             [bench.channel(name) for name in hub],
             [[bench.channel(name) for name in spoke] for spoke in spokes],
             {bench.channel(name): delay for name, delay in found.delays_ps().items()},
             time_ps=(begin + end) // 2,
             error_ps=max(delay.error_ps for delay in found.fine.values()),
         )
+        context.calibrations.put(TRACKED_DELAYS, tracker)
         # A tagger without a detector of this experiment has no shift of its own; any will do.
         context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in tags})
         shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())

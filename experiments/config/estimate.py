@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from experiments.config.click_rates import click_rates
 from experiments.config.experiment import Experiment, Record
 from experiments.config.plan import BringUp
+from experiments.config.settings import SwappingSettings
 from experiments.config.testbed import Testbed
 
 TAG_BYTES = 9
@@ -27,7 +28,8 @@ class StepEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """For a whole run. Rates are per second and None on a real bench, as is `tag_bytes`."""
+    """For a whole run. Rates are per second and None on a real bench, as is `tag_bytes`; there are no heralds
+    without a Bell-state measurement."""
 
     steps: tuple[StepEstimate, ...]
     click_rates_hz: dict[str, float] | None
@@ -55,22 +57,22 @@ def estimate(experiment: Experiment, testbed: Testbed) -> Estimate:
         for name, watts in step.power.items()
     }
     rates = click_rates(testbed, testbed.simulation, power)
-    heralds = herald_rate(experiment, testbed, rates)
+    heralds = herald_rate(experiment.settings, testbed, rates) if experiment.settings else None
     seconds = sum(step.recording_s for step in steps)
     return Estimate(
-        steps, rates, heralds, _tag_bytes(experiment.record, seconds, sum(rates.values()), heralds)
+        steps, rates, heralds, _tag_bytes(experiment.record, seconds, sum(rates.values()), heralds or 0.0)
     )
 
 
-def herald_rate(experiment: Experiment, testbed: Testbed, rates: dict[str, float]) -> float:
+def herald_rate(settings: SwappingSettings, testbed: Testbed, rates: dict[str, float]) -> float:
     """Heralds per second, both kinds: Psi- is cH&dV or cV&dH, Psi+ is cH&cV or dH&dV.
 
     Pairs of clicks within the full window of independent streams; interference moves heralds between the
     kinds but does not change their number (physics.md 5, scan of kappa).
     """
-    behind = testbed.bell_state_measurements[experiment.settings.bell_state_measurement].outputs
+    behind = testbed.bell_state_measurements[settings.bell_state_measurement].outputs
     cH, cV, dH, dV = (rates[name] for name in (behind.cH, behind.cV, behind.dH, behind.dV))
-    return (cH * dV + cV * dH + cH * cV + dH * dV) * experiment.settings.bsm_window
+    return (cH * dV + cV * dH + cH * cV + dH * dV) * settings.bsm_window
 
 
 def _tag_bytes(record: Record, seconds: float, clicks_hz: float, heralds_hz: float) -> float:

@@ -1,74 +1,15 @@
 """The experiment file: which testbed, with what settings, the plan of steps, and what to keep and to tell."""
 
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, field_serializer, model_validator
 
 from drivers.units import Seconds
-from experiments.config.inventory import Inventory
-from experiments.config.lightpaths import BSM_INPUTS, ends, source_into
 from experiments.config.model import Name, NotNegative, Number, Part, Positive, Text
 from experiments.config.plan import PlanStep
-from experiments.config.problems import Fault, show_value
+from experiments.config.problems import show_value
 from experiments.config.references import Reference
-from experiments.config.testbed import Testbed
-
-
-class SwappingSettings(Part):
-    """What an entanglement-swapping experiment measures with, and its coincidence windows.
-
-    Windows are full widths: `bsm_window` on the difference of the two hub times, `spoke_window` on the
-    spoke time after the mean of the two hub times, about `spoke_window_centre` after the correlation peak.
-    """
-
-    spokes: tuple[Name, Name]
-    bell_state_measurement: Name
-    bsm_window: Annotated[Seconds, Positive]
-    spoke_window: Annotated[Seconds, Positive]
-    spoke_window_centre: Seconds = 0.0
-
-    def faults(self, inventory: Inventory) -> Iterator[Fault]:
-        """What does not fit the testbed: names, and the light between spokes and hub."""
-        for number, spoke in enumerate(self.spokes):
-            if wrong := inventory.wrong_name("analysers", spoke):
-                yield Fault(("spokes", number), wrong)
-        if self.spokes[0] == self.spokes[1]:
-            yield Fault(("spokes", 1), f"{show_value(self.spokes[1])} is the other spoke already")
-        if wrong := inventory.wrong_name("bell_state_measurements", self.bell_state_measurement):
-            yield Fault(("bell_state_measurement",), wrong)
-            return
-        testbed = inventory.testbed
-        if len(testbed.sources) < len(inventory.declared.get("sources", ())):
-            return  # a source with an error of its own; where its light goes is not known
-        hub = self.bell_state_measurement
-        if bsm := testbed.bell_state_measurements.get(hub):
-            behind = bsm.outputs
-            if apart := _taggers_apart(testbed, (behind.cH, behind.cV, behind.dH, behind.dV)):
-                yield Fault(("bell_state_measurement",), f"the detectors of {hub} {apart}")
-            if behind.cH == behind.cV or behind.dH == behind.dV:
-                no_pbs = f"{hub} does not tell H from V, so it cannot tell Bell states apart"
-                yield Fault(("bell_state_measurement",), no_pbs)
-        inputs = {f"{self.bell_state_measurement}.{port}" for port in BSM_INPUTS}
-        for number, spoke in enumerate(self.spokes):
-            if spoke not in testbed.analysers:
-                continue
-            outputs = testbed.analysers[spoke].outputs
-            if apart := _taggers_apart(testbed, (outputs.H, outputs.V)):
-                yield Fault(("spokes", number), f"the detectors of {show_value(spoke)} {apart}")
-            source = source_into(testbed, "signal", spoke)
-            if source is None:
-                yield Fault(("spokes", number), f"no source sends its signal to {show_value(spoke)}")
-            elif not inputs & ends(testbed, testbed.sources[source].idler):
-                yield Fault(
-                    ("spokes", number), f"the source of {show_value(spoke)} does not send its idler to {hub}"
-                )
-
-
-def _taggers_apart(testbed: Testbed, detectors: Iterable[str]) -> str:
-    """What is wrong when these detectors, which are timed against each other, feed several taggers."""
-    taggers = sorted({testbed.detectors[d].tagger.instrument for d in detectors if d in testbed.detectors})
-    return "" if len(taggers) < 2 else f"feed {' and '.join(taggers)}; allowed: one tagger for all of them"
+from experiments.config.settings import PairSettings, SwappingSettings
 
 
 class Record(Part):
@@ -165,12 +106,17 @@ class Accept(Part):
 
 
 class Experiment(Part):
-    """What to do. `testbed` is a path relative to the experiment file."""
+    """What to do. `testbed` is a path relative to the experiment file.
+
+    `settings` are those of a swapping experiment, `pairs` those of measurements on two analysers that share
+    the photon pairs of one source; which of them there must be depends on the steps of the plan.
+    """
 
     experiment: Name
     title: Text = ""
     testbed: str
-    settings: SwappingSettings
+    settings: SwappingSettings | None = None
+    pairs: dict[Name, PairSettings] = Field(default_factory=dict)
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]
     seed: Annotated[int, Strict(), Field(ge=0)] | None = None
     record: Record = Record()
@@ -181,4 +127,17 @@ class Experiment(Part):
 
     @field_serializer("plan")
     def _plan_as_written(self, plan: tuple[PlanStep, ...]) -> list[dict[str, Any]]:
-        return [{step.kind: step.model_dump(mode="json")} for step in plan]
+        return [{step.kind: step.model_dump(mode="json", exclude_none=True)} for step in plan]
+
+    @property
+    def swapping(self) -> SwappingSettings:
+        """The settings of a swapping experiment, for steps that are refused without (`PlanStep.faults`)."""
+        assert self.settings is not None
+        return self.settings
+
+    def pair(self, name: str | None) -> PairSettings:
+        """The settings of a pair; without a name those of the only one."""
+        if name is not None:
+            return self.pairs[name]
+        (only,) = self.pairs.values()
+        return only

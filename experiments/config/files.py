@@ -4,7 +4,7 @@ Both open no instrument and raise `ConfigError` with everything that is wrong, i
 they return is free of errors. What cannot be read at all hides what depends on it, never the rest.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args, get_origin
@@ -15,11 +15,12 @@ from drivers.capabilities import Instrument, Settings
 from drivers.catalog import models
 from drivers.errors import InstrumentError
 from experiments.config.crosscheck import wrong_address, wrong_testbed
-from experiments.config.experiment import Experiment, SwappingSettings
+from experiments.config.experiment import Experiment
 from experiments.config.inventory import Inventory, construct, driver_of, nowhere
 from experiments.config.loader import Document, read_document
-from experiments.config.plan import STEPS, PlanStep
-from experiments.config.problems import ConfigError, Path, Problem, choices, nearest, show_value
+from experiments.config.plan import STEPS, PlanStep, result_names
+from experiments.config.problems import ConfigError, Fault, Path, Problem, choices, nearest, show_value
+from experiments.config.settings import PairSettings, Sections, SwappingSettings
 from experiments.config.simulation import Simulation
 from experiments.config.testbed import Testbed
 from experiments.config.validate import validate
@@ -125,12 +126,11 @@ def _read_experiment(
     experiment, found = validate(Experiment, data, document)
     problems += found
     if inventory is not None:
+        sections, faults = _sections(data, inventory)
+        problems += [document.problem(fault) for fault in faults]
         for number, step in steps.items():
             start: Path = ("plan", number, step.kind)
-            problems += [document.problem(fault, start) for fault in step.faults(inventory)]
-        settings = experiment.settings if experiment else _item(SwappingSettings, data.get("settings"))
-        if settings is not None:
-            problems += [document.problem(fault, ("settings",)) for fault in settings.faults(inventory)]
+            problems += [document.problem(fault, start) for fault in step.faults(inventory, sections)]
     done: set[str] = set()
     for number, step in steps.items():
         for kind in step.needs:
@@ -140,7 +140,7 @@ def _read_experiment(
         done.add(step.kind)
     plan = document.data.get("plan")
     if isinstance(plan, list) and len(steps) == len(plan):
-        known = [result for step in steps.values() for result in step.results]
+        known = result_names(steps.values())
         for section in ("published", "accept"):
             named = data.get(section)
             for name in named if isinstance(named, dict) else ():
@@ -148,6 +148,27 @@ def _read_experiment(
                     message = f"{show_value(name)} is no result of this plan; {choices(name, known)}"
                     problems.append(document.at_key((section, name), message))
     return experiment, problems
+
+
+def _sections(data: Mapping[str, object], inventory: Inventory) -> tuple[Sections, list[Fault]]:
+    """What steps measure with, as far as it is free of errors, and what of it does not fit the testbed."""
+    settings = _item(SwappingSettings, data.get("settings"))
+    given = data.get("pairs")
+    found = (
+        {name: _item(PairSettings, item) for name, item in given.items()} if isinstance(given, dict) else {}
+    )
+    pairs = {name: pair for name, pair in found.items() if pair is not None}
+    declared: dict[str, Collection[str]] = {"pairs": list(found)}
+    if data.get("settings") is not None:
+        declared["settings"] = ()
+    faults = [] if settings is None else _below(("settings",), settings.faults(inventory))
+    for name, pair in pairs.items():
+        faults += _below(("pairs", name), pair.faults(inventory))
+    return Sections(settings, pairs, declared), faults
+
+
+def _below(start: Path, faults: Iterable[Fault]) -> list[Fault]:
+    return [fault._replace(path=(*start, *fault.path)) for fault in faults]
 
 
 def _steps(document: Document) -> tuple[dict[int, PlanStep], list[Problem]]:

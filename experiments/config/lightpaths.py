@@ -164,19 +164,28 @@ def stages(testbed: Testbed, words: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(found for word in words if (found := stage(testbed, word)))
 
 
-def ends(testbed: Testbed, words: Sequence[str]) -> set[str]:
-    """Where light along a path can end, whatever switches are set to, in the words of the file:
-    `alice_analyser`, `hub_bsm.a`."""
+def ends(
+    testbed: Testbed, words: Sequence[str], connected: Mapping[str, Mapping[int, int]] | None = None
+) -> set[str]:
+    """Where light along a path can end, in the words of the file: `alice_analyser`, `hub_bsm.a`.
+
+    Switches may be set to anything, but for inputs that `connected` leads to an output of a switch.
+    """
     found: set[str] = set()
-    divided: set[str] = set()
+    divided: set[Stage] = set()
     waiting = [words]
     while waiting:
         for here in stages(testbed, waiting.pop()):
             if here.is_end:
                 found.add(f"{here.name}.{here.input}" if here.input else here.name)
-            elif here.name not in divided and here.is_branching:
-                divided.add(here.name)
-                waiting += (stretch.words for stretch in outputs_of(testbed, here).values())
+            elif here not in divided and here.is_branching:
+                divided.add(here)
+                ways = outputs_of(testbed, here)
+                of_switch = (connected or {}).get(here.name, {})
+                if here.kind == "switch" and here.input.isdecimal() and int(here.input) in of_switch:
+                    only = str(of_switch[int(here.input)])
+                    ways = {only: ways[only]} if only in ways else {}
+                waiting += (stretch.words for stretch in ways.values())
     return found
 
 

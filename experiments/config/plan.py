@@ -2,10 +2,11 @@
 
 A step is one key with a mapping of parameters, `- wait: {duration: 5 s}`, or its bare name when every
 parameter has a default. A new kind of step is one class here and one line in `STEPS`: its fields are its
-parameters, `faults` says what does not fit the testbed, the properties say how long it will take.
+parameters, `faults` says what does not fit the testbed or the other sections of the file, the properties say
+how long it will take.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,7 +16,8 @@ from drivers.capabilities import Laser, Limits, NanowireBias, TimeTagger
 from drivers.units import Amperes, Seconds, Volts, Watts, format_si
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, Part, Positive
-from experiments.config.problems import Fault
+from experiments.config.problems import Fault, choices, show_value
+from experiments.config.settings import Sections
 
 BRING_UP_S = 60.0
 """An estimate for the duration of a bring-up: homing a K10CR1 takes up to 40 s (thorlabs_k10cr1.md), the
@@ -26,18 +28,26 @@ SETTING_S = 7.0
 
 
 class PlanStep(Part):
-    """A step of a plan, as configured."""
+    """A step of a plan, as configured. Its `name` tells its results from those of another of its kind."""
 
     kind: ClassVar[str]
     results: ClassVar[tuple[str, ...]] = ()
     """The quantities that the step adds to the results of a run."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Kinds of steps that must come before it."""
+    name: Name | None = None
 
-    def faults(self, inventory: Inventory) -> Iterator[Fault]:
-        """What does not fit the testbed; nothing unless a step says so."""
-        del inventory
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        """What does not fit the testbed or the other sections of the experiment file; nothing unless a step
+        says so."""
+        del inventory, sections
         yield from ()
+
+    @property
+    def label(self) -> str | None:
+        """What stands before the names of its results: `LABEL.chsh_s`. Steps of one kind that share it, or
+        have none, add to the same results."""
+        return self.name
 
     @property
     def recording_s(self) -> float:
@@ -73,6 +83,47 @@ class SetPoint:
         return f"{format_si(self.limits.low, unit)} to {format_si(self.limits.high, unit)}"
 
 
+class SwappingStep(PlanStep):
+    """A step that uses the Bell-state measurement and the spokes in `settings`."""
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        if "settings" not in sections.declared:
+            yield Fault(
+                (),
+                f"{self.kind} needs the section settings, which is missing; write there which spokes and "
+                "bell_state_measurement to use, bsm_window and spoke_window",
+                at_key=True,
+            )
+
+
+class PairStep(PlanStep):
+    """A step that uses two analysers which share photon pairs: those of `pair`, by default the only one."""
+
+    pair: Name | None = None
+
+    @property
+    def label(self) -> str | None:
+        return self.name or self.pair
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        names = sections.declared.get("pairs", ())
+        if not names:
+            yield Fault(
+                (),
+                f"{self.kind} needs the section pairs, which is missing; write there what to measure, like "
+                "pairs: {link: {analysers: [ONE, OTHER], window: 1 ns}}",
+                at_key=True,
+            )
+        elif self.pair is None and len(names) > 1:
+            yield Fault((), f"which pair is missing; write pair: NAME, {choices(None, names)}", at_key=True)
+        elif self.pair is not None and self.pair not in names:
+            yield Fault(
+                ("pair",), f"{show_value(self.pair)} is no pair of pairs; {choices(self.pair, names)}"
+            )
+
+
 class BringUp(PlanStep):
     """Switch on: home what moves, then thresholds, bias of every channel of a unit, then laser light."""
 
@@ -95,7 +146,8 @@ class BringUp(PlanStep):
             elif isinstance(driver, TimeTagger) and name in self.threshold:
                 yield SetPoint("threshold", name, self.threshold[name], driver.threshold_limits)
 
-    def faults(self, inventory: Inventory) -> Iterator[Fault]:
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
         uses: tuple[tuple[str, Iterable[str], type[Any]], ...] = (
             ("power", self.power, Laser),
             ("bias", self.bias, NanowireBias),
@@ -111,7 +163,7 @@ class BringUp(PlanStep):
                 yield Fault((point.quantity, point.instrument), wrong)
 
 
-class CalibrateDelays(PlanStep):
+class CalibrateDelays(SwappingStep):
     """Find the delays of all detectors from tags of `duration`, within +-`search` of each other."""
 
     kind = "calibrate_delays"
@@ -136,7 +188,7 @@ def _each_once(bases: tuple[Basis, ...]) -> tuple[Basis, ...]:
     return bases
 
 
-class MeasureSwapping(PlanStep):
+class MeasureSwapping(SwappingStep):
     """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over."""
 
     kind = "measure_swapping"
@@ -183,3 +235,19 @@ STEPS: dict[str, type[PlanStep]] = {
     step.kind: step for step in (BringUp, CalibrateDelays, MeasureSwapping, Wait)
 }
 """Every kind of step by its name in a plan."""
+
+
+def result_names(plan: Iterable[PlanStep]) -> list[str]:
+    """The names in the results of a run of all quantities that its steps add."""
+    names: list[str] = []
+    for step in {(step.kind, step.label): step for step in plan}.values():
+        for quantity in step.results:
+            names.append(result_name(step.kind, step.label, quantity, names))
+    return names
+
+
+def result_name(kind: str, label: str | None, quantity: str, taken: Collection[str]) -> str:
+    """What a quantity of a step is called in the results: `chsh_s`, or `LABEL.chsh_s` of a step with a label;
+    with the step's kind before it when a step of another kind, earlier on the plan, has taken that name."""
+    name = f"{label}.{quantity}" if label else quantity
+    return f"{kind}.{name}" if name in taken else name

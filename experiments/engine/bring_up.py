@@ -27,7 +27,7 @@ from drivers.capabilities import (
     RotationMount,
     TimeTagger,
 )
-from experiments.config.experiment import SwappingSettings
+from experiments.config.experiment import Experiment
 from experiments.config.plan import BringUp, Wait
 from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
@@ -53,13 +53,13 @@ POWER_TOLERANCE = 0.05
 class BringUpStep(Step[BringUp]):
     """`bring_up`: thresholds, homing, bias, light."""
 
-    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
-        del settings
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        del experiment
         named = self.parameters.threshold.keys() | self.parameters.bias.keys() | self.parameters.power.keys()
         return named | {i.name for i in _moving(bench)}
 
-    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
-        del settings
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
+        del experiment
         for name, volts in self.parameters.threshold.items():
             yield SetPoint(name, "threshold", volts, bench.get(name, TimeTagger).threshold_limits)
         for name, amperes in self.parameters.bias.items():
@@ -87,8 +87,8 @@ class WaitStep(Step[Wait]):
 
     can_go_on = True
 
-    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
-        del bench, settings
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        del bench, experiment
         return set()
 
     async def run(self, context: Context) -> None:

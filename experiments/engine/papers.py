@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 
 from experiments.config.files import LoadedExperiment
+from experiments.engine.findings import Results
 from experiments.engine.outcome import Ending, State
 from experiments.engine.record import RunFolder, utc_now
 from experiments.engine.safe_state import SafeOutcome
-from experiments.measurements.tally import Tally
 
 
 class Papers:
@@ -35,9 +35,10 @@ class Papers:
         for source, text in self._loaded.sources.items():
             self._folder.write_text(f"config.source/{Path(source).name}", text)
 
-    def results(self, tally: Tally, *, complete: bool) -> dict[str, object] | None:
-        """What results.json says of a tally; None of one without a dwell."""
-        if not tally:
+    def results(self, found: Results, *, complete: bool) -> dict[str, object] | None:
+        """What results.json says of what was measured; None when that is nothing."""
+        sections = found.to_json()
+        if not sections:
             return None
         experiment = self._loaded.experiment
         published = {name: p.model_dump(exclude_none=True) for name, p in experiment.published.items()}
@@ -45,7 +46,7 @@ class Papers:
             "experiment": experiment.experiment,
             "seed": self._seed,
             "complete": complete,
-            **tally.results(tuple(self._loaded.testbed.detectors)),
+            **sections,
             "published": published,
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from drivers.capabilities import Identity, Instrument
 from drivers.errors import InstrumentError
-from experiments.config.experiment import Record, SwappingSettings
+from experiments.config.experiment import Experiment
 from experiments.engine.bench import Bench
 from experiments.engine.outcome import OpenError, RunError, StorageError
 from experiments.engine.step import Step
@@ -36,17 +36,16 @@ async def identify(instruments: Sequence[Instrument]) -> dict[str, Identity]:
     return {i.name: r for i, r in zip(instruments, results, strict=True) if isinstance(r, Identity)}
 
 
-def check(
-    bench: Bench, settings: SwappingSettings, steps: Sequence[Step[Any]], record: Record, runs: Path
-) -> None:
+def check(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]], runs: Path) -> None:
     """Set-points against limits, the order of the plan, room on the disk. Raises RunError with everything
     that is wrong, or StorageError when only room is missing."""
-    problems = [*_set_points(bench, settings, steps), *_order(steps)]
+    problems = [*_set_points(bench, experiment, steps), *_order(steps)]
     if len(bench.detectors) > 256:
         problems.append(f"{len(bench.detectors)} detectors; tags have room for 256 channels")
     if problems:
         raise RunError("the plan cannot be carried out:\n" + "\n".join(f"  - {p}" for p in problems))
     recording_s = sum(step.parameters.recording_s for step in steps)
+    record = experiment.record
     raw_s = recording_s if record.tags == "raw" else record.raw
     needed = ROOM_BYTES + round(RAW_BYTES_PER_S * raw_s)
     with StorageError.when(f"a run folder in {runs}"):
@@ -58,10 +57,10 @@ def check(
         )
 
 
-def _set_points(bench: Bench, settings: SwappingSettings, steps: Sequence[Step[Any]]) -> list[str]:
+def _set_points(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]]) -> list[str]:
     problems = []
     for step in steps:
-        for name, what, value, limits in step.set_points(bench, settings):
+        for name, what, value, limits in step.set_points(bench, experiment):
             if value not in limits:
                 problems.append(f"{step.kind}: {what} of {name} would be {value:g}, outside {limits}")
     return problems

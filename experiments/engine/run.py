@@ -37,6 +37,7 @@ from experiments.engine.events import (
     StepEnded,
 )
 from experiments.engine.feed import Feed
+from experiments.engine.findings import Results
 from experiments.engine.outcome import Ending, Exit, RunError, State, StorageError, ending_of, is_internal
 from experiments.engine.papers import Papers
 from experiments.engine.preflight import check, identify, open_all
@@ -137,13 +138,14 @@ class Run:
             clock=clock,
             seed=seed,
             folder=folder,
-            tags=TagCollector(self._feeds, self._hub_tagger(), clock, self._tags_lost),
+            tags=TagCollector(self._feeds, self._reference_tagger(), clock, self._tags_lost),
             tag_files=TagFiles(folder.path / "tags", self.experiment.record),
             standing=self._reconnection.standing,
             announce=self.announce,
             progress=self._progress,
+            results=Results(self.experiment.plan),
             store_results=lambda: self._papers.write_results(
-                self._papers.results(self.context.tally, complete=False)
+                self._papers.results(self.context.results, complete=False)
             ),
         )
 
@@ -164,7 +166,7 @@ class Run:
         for name, identity in self._reconnection.identities.items():
             what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
             self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
-        check(self.bench, self.experiment.settings, self.steps, self.experiment.record, self.folder.path)
+        check(self.bench, self.experiment, self.steps, self.folder.path)
         await self.context.standing.note(self.bench.instruments)
 
     async def carry_out(self) -> None:
@@ -214,7 +216,7 @@ class Run:
 
     def _accepted(self, ending: Ending) -> Ending:
         """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
-        results = self._papers.results(self.context.tally, complete=True) or {}
+        results = self._papers.results(self.context.results, complete=True) or {}
         problems = []
         for name, accept in self.experiment.accept.items():
             found = results.get(name)
@@ -283,7 +285,7 @@ class Run:
         while self._left:
             number = self._left[0]
             self._step = self.steps[number]
-            self.context.changes = self._step.changes(self.bench, self.experiment.settings)
+            self.context.changes = self._step.changes(self.bench, self.experiment)
             if self._step.needs_tags and not self._collecting:
                 await self._start_collecting(beside)
             await self._do(self._step, number + 1)
@@ -347,7 +349,9 @@ class Run:
             # Times go on where they would be: each has one meaning in the whole run.
             origin_ps = round((now - self._collecting_since) * PS)
             self._feeds = [feed.again(origin_ps) for feed in self._feeds]
-            self.context.tags = TagCollector(self._feeds, self._hub_tagger(), self.clock, self._tags_lost)
+            self.context.tags = TagCollector(
+                self._feeds, self._reference_tagger(), self.clock, self._tags_lost
+            )
         else:
             self._collecting_since = now
         self.context.recordings += 1
@@ -357,9 +361,14 @@ class Run:
         beside.create_task(self.context.tags.run(), name="collect tags")
         self.announce(Happened("recording", f"{len(self._feeds)} taggers are recording"))
 
-    def _hub_tagger(self) -> str:
-        hub = self.experiment.settings.bell_state_measurement
-        return self.bench.tagger_of(self.bench.hub_detectors(hub)[0])
+    def _reference_tagger(self) -> str:
+        """The tagger whose time merged tags have: that of the Bell-state measurement, of the first analyser
+        of the first pair where there is none, or any. Empty on a bench without a tagger."""
+        if settings := self.experiment.settings:
+            return self.bench.tagger_of(self.bench.hub_detectors(settings.bell_state_measurement)[0])
+        for pair in self.experiment.pairs.values():
+            return self.bench.tagger_of(self.bench.spoke_detectors(pair.analysers[0])[0])
+        return next((feed.name for feed in self._feeds), "")
 
     # Records.
 
@@ -374,7 +383,7 @@ class Run:
             try:
                 self.context.tags.close()
             finally:
-                results = self._papers.results(self.context.tally, complete=ending.state is State.COMPLETED)
+                results = self._papers.results(self.context.results, complete=ending.state is State.COMPLETED)
             if results is not None:
                 self._papers.write_results(results)
             self._journal("state", {"state": ending.state, "message": ending.message})

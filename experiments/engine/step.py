@@ -6,24 +6,23 @@ checks all that before anything is moved.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from drivers.capabilities import Limits
 from drivers.errors import DeadlineError
-from experiments.calibrations.delays import DelayCalibration
-from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Experiment, SwappingSettings
+from experiments.config.experiment import Experiment
 from experiments.config.plan import PlanStep
 from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
-from experiments.engine.events import Rates, RunEvent
+from experiments.engine.events import Live, Rates, RunEvent
+from experiments.engine.findings import Calibrations, Results
 from experiments.engine.record import RunFolder
 from experiments.engine.standing import Standing
 from experiments.engine.tag_files import TagFiles
 from experiments.engine.tags import TagCollector
-from experiments.measurements.tally import Tally
+from experiments.estimators.estimate import Estimate
 
 P = TypeVar("P", bound=PlanStep)
 TICK_S = 1.0
@@ -78,21 +77,15 @@ class Context:
     announce: Callable[[RunEvent], None]
     progress: Callable[[str], None]
     """Tell observers what the step does now; the run adds how long it will take."""
+    results: Results
     store_results: Callable[[], None]
-    """Write results.json from the tally as it is."""
+    """Write results.json from the results as they are."""
     changes: Collection[str] = ()
     """The instruments that the present step may change."""
     recordings: int = 0
     """How many recordings have been begun: one, and one more after each time that a tag stream broke."""
-    calibrations: dict[str, DelayCalibration] = field(default_factory=dict)
-    tracker: DelayTracker | None = None
-    """Follows the delays from their calibration on."""
-    tally: Tally = field(default_factory=Tally)
+    calibrations: Calibrations = field(default_factory=Calibrations)
     _calibration_records: dict[str, object] = field(default_factory=dict)
-
-    @property
-    def settings(self) -> SwappingSettings:
-        return self.experiment.settings
 
     def store_calibration(self, name: str, record: object) -> None:
         """Write what calibrations.json says under a name; under `NAME of recording 2` and so on when it is
@@ -100,6 +93,19 @@ class Context:
         key = name if self.recordings < 2 else f"{name} of recording {self.recordings}"
         self._calibration_records[key] = record
         self.folder.write_json("calibrations.json", self._calibration_records)
+
+    def show_live(
+        self,
+        step: PlanStep,
+        figures: Mapping[str, Estimate | None],
+        live_s: float,
+        heralds: int = 0,
+        fourfolds: int = 0,
+    ) -> None:
+        """Tell observers the figures so far of the measurement under way, by the names that they will have in
+        the results of this step, after `live_s` seconds of data."""
+        named = {f"{step.label}.{name}" if step.label else name: found for name, found in figures.items()}
+        self.announce(Live(heralds=heralds, fourfolds=fourfolds, live_s=live_s, figures=named))
 
     async def let_pass(self, seconds: float, doing: str, show: Callable[[], None] | None = None) -> None:
         """Sleep on the run clock, and every `TICK_S` tell how far the run is and what the detectors see.
@@ -149,12 +155,12 @@ class Step(ABC, Generic[P]):
         return 3 * self.parameters.estimated_s + 120.0
 
     @abstractmethod
-    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
         """The instruments that it may change."""
 
-    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
         """Every value that it will set, for checking before anything moves."""
-        del bench, settings
+        del bench, experiment
         yield from ()
 
     @abstractmethod

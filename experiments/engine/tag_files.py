@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Record, SwappingSettings
+from experiments.config.experiment import Record
+from experiments.config.settings import SwappingSettings
 from experiments.engine.bench import Bench
 from experiments.engine.feed import Feed
 from experiments.engine.gates import Gate

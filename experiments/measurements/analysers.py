@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import pi
 
 from drivers.capabilities import RotationMount
-from experiments.config.experiment import SwappingSettings
 from experiments.engine.bench import Bench
 
 
@@ -40,16 +39,16 @@ def circular() -> Analysis:
 
 @dataclass(frozen=True)
 class Setting:
-    """How both analysers of a swapping experiment stand, and a name for it."""
+    """How two analysers stand, and a name for it."""
 
     name: str
     analyses: tuple[Analysis, Analysis]
 
-    def angles(self, bench: Bench, settings: SwappingSettings) -> dict[RotationMount, float]:
-        """The angle of each wave plate in radians."""
+    def angles(self, bench: Bench, analysers: tuple[str, str]) -> dict[RotationMount, float]:
+        """The angle of each wave plate of these analysers in radians."""
         angles: dict[RotationMount, float] = {}
-        for spoke, analysis in zip(settings.spokes, self.analyses, strict=True):
-            analyser = bench.testbed.analysers[spoke]
+        for name, analysis in zip(analysers, self.analyses, strict=True):
+            analyser = bench.testbed.analysers[name]
             angles[bench.get(analyser.qwp, RotationMount)] = analysis.qwp_rad
             angles[bench.get(analyser.hwp, RotationMount)] = analysis.hwp_rad
         return angles

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import SwappingSettings
+from experiments.config.settings import SwappingSettings
 from experiments.engine.gates import Gate
 from experiments.engine.tags import GUARD_S, PS, TagCollector
 from timetags.analyses.analysis import Analysis

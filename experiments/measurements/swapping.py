@@ -14,15 +14,18 @@ from dataclasses import asdict
 
 import numpy as np
 
-from experiments.config.experiment import SwappingSettings
+from experiments.calibrations.delay_step import TRACKED_DELAYS
+from experiments.calibrations.tracking import DelayTracker
+from experiments.config.experiment import Experiment
 from experiments.config.plan import Basis, MeasureSwapping
 from experiments.engine.bench import Bench
-from experiments.engine.events import Happened, Live
+from experiments.engine.events import Happened
 from experiments.engine.motion import turn
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.tags import TAIL_S
 from experiments.measurements.analysers import Setting, circular, linear
 from experiments.measurements.dwell import MARGIN_PS, Dwell
+from experiments.measurements.tally import Tally
 from timetags.clocks.track import Track
 
 _SHUFFLE = 0x5A77
@@ -53,12 +56,13 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
     _counted_until_ps = 0
     """End of the last dwell, in hub time."""
 
-    def changes(self, bench: Bench, settings: SwappingSettings) -> set[str]:
-        return {mount.name for setting in self._once() for mount in setting.angles(bench, settings)}
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        spokes = experiment.swapping.spokes
+        return {mount.name for setting in self._once() for mount in setting.angles(bench, spokes)}
 
-    def set_points(self, bench: Bench, settings: SwappingSettings) -> Iterator[SetPoint]:
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
         for setting in self._once():
-            for mount, angle in setting.angles(bench, settings).items():
+            for mount, angle in setting.angles(bench, experiment.swapping.spokes).items():
                 yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
 
     def order(self, seed: int) -> list[Setting]:
@@ -68,12 +72,12 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
         return [settings[k] for _ in range(self.parameters.rounds) for k in rng.permutation(len(settings))]
 
     async def run(self, context: Context) -> None:
-        order = self.order(context.seed)
+        order, spokes = self.order(context.seed), context.experiment.swapping.spokes
         while self.safe_points < len(order):
             setting = order[self.safe_points]
             doing = f"{setting.name}, {self.safe_points + 1} of {len(order)}"
             context.progress(f"{doing}: turning wave plates")
-            await turn(setting.angles(context.bench, context.settings), context.clock)
+            await turn(setting.angles(context.bench, spokes), context.clock)
             await self._count(context, setting, doing)
             self.safe_points += 1
             context.store_results()
@@ -81,18 +85,18 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
         await context.let_pass(TAIL_S, "waiting for the last tags")
         await context.tags.reached(self._counted_until_ps + MARGIN_PS)
         context.store_results()
-        _show(context)
+        self._show(context)
         _store_track(context)
 
     async def interrupted(self, context: Context) -> None:
         if self._dwell is not None:
             dwell, self._dwell = self._dwell, None
-            context.tally.veto(dwell)
+            self._tally(context).veto(dwell)
             await dwell.cut_short(context.tags)
             window = {"setting": dwell.setting, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
             message = f"{dwell.setting} does not count and will be measured again"
             context.announce(Happened("vetoed", message, window, "warning"))
-            _show(context)
+            self._show(context)
         _record_track(context)
 
     def _once(self) -> list[Setting]:
@@ -100,25 +104,38 @@ class MeasureSwappingStep(Step[MeasureSwapping]):
 
     async def _count(self, context: Context, setting: Setting, doing: str) -> None:
         """Count for one dwell. Its last tags may come in later."""
-        seconds = self.parameters.dwell
-        assert context.tracker is not None  # made together with the calibration
-        kept = context.tag_files.around_heralds(context.bench, context.settings, context.tracker)
+        seconds, settings = self.parameters.dwell, context.experiment.swapping
+        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+        kept = context.tag_files.around_heralds(context.bench, settings, tracker)
         channels = len(context.bench.detectors)
-        dwell = Dwell.open(
-            setting.name, seconds, context.tags, channels, context.settings, context.tracker, kept
-        )
-        context.tally.add(dwell)
+        dwell = Dwell.open(setting.name, seconds, context.tags, channels, settings, tracker, kept)
+        self._tally(context).add(dwell)
         self._dwell = dwell
         window = {"setting": setting.name, "begin_ps": dwell.begin_ps, "end_ps": dwell.end_ps}
         context.announce(Happened("dwell", f"{setting.name} for {seconds:g} s", window))
-        await context.let_pass(context.tags.lasts(seconds), doing, lambda: _show(context))
+        await context.let_pass(context.tags.lasts(seconds), doing, lambda: self._show(context))
         self._dwell, self._counted_until_ps = None, dwell.end_ps
+
+    def _tally(self, context: Context) -> Tally:
+        return context.results.section(self.parameters, lambda: Tally(context.bench.detectors))
+
+    def _show(self, context: Context) -> None:
+        tally = self._tally(context)
+        figures = tally.figures()
+        shown = {
+            "swap_rate_hz": figures.swap_rate_hz,
+            "chsh_s": figures.chsh_s,
+            "fidelity": figures.fidelity,
+            "visibility_zz": figures.visibility_zz,
+            "visibility_xx": figures.visibility_xx,
+        }
+        context.show_live(self.parameters, shown, tally.live_s, tally.heralds, tally.fourfolds)
 
 
 def _record_track(context: Context) -> dict[str, Track]:
     """Keep how the delays drifted; returns the track of each spoke."""
-    assert context.tracker is not None
-    tracks = dict(zip(context.settings.spokes, context.tracker.tracks, strict=True))
+    tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+    tracks = dict(zip(context.experiment.swapping.spokes, tracker.tracks, strict=True))
     record = {spoke: [asdict(point) for point in track.points] for spoke, track in tracks.items()}
     context.store_calibration("delay_track", record)
     return tracks
@@ -132,22 +149,3 @@ def _store_track(context: Context) -> None:
                 message = f"the delay of {spoke} jumped to {point.offset_ps:+.0f} ps"
                 details = {"spoke": spoke, **asdict(point)}
                 context.announce(Happened("delay jumped", message, details, "warning"))
-
-
-def _show(context: Context) -> None:
-    tally = context.tally
-    figures = tally.figures()
-    context.announce(
-        Live(
-            heralds=tally.heralds,
-            fourfolds=tally.fourfolds,
-            live_s=tally.live_s,
-            figures={
-                "swap_rate_hz": figures.swap_rate_hz,
-                "chsh_s": figures.chsh_s,
-                "fidelity": figures.fidelity,
-                "visibility_zz": figures.visibility_zz,
-                "visibility_xx": figures.visibility_xx,
-            },
-        )
-    )

@@ -30,9 +30,10 @@ class Counted(Protocol):
 
 
 class Tally:
-    """Adds up dwells by setting, those still under way as far as they are."""
+    """Adds up dwells by setting, those still under way as far as they are. `detectors` names the channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, detectors: Sequence[str]) -> None:
+        self._detectors = tuple(detectors)
         self._dwells: list[Counted] = []
 
     def add(self, dwell: Counted) -> None:
@@ -41,9 +42,6 @@ class Tally:
     def veto(self, dwell: Counted) -> None:
         """Leave out a dwell that was added: something was wrong while it was counted."""
         self._dwells.remove(dwell)
-
-    def __bool__(self) -> bool:
-        return bool(self._dwells)
 
     @property
     def live_s(self) -> float:
@@ -62,10 +60,12 @@ class Tally:
         """The figures from what has been counted so far."""
         return figures({name: _by_state(dwells) for name, dwells in self._settings().items()}, self.live_s)
 
-    def results(self, detectors: Sequence[str]) -> dict[str, object]:
-        """Everything for results.json; it depends on the tags and on nothing else. `detectors` names the
-        channels. Settings stand in the order of their names, so that the order of visits does not show."""
-        found = self.figures()
+    def to_results(self) -> dict[str, object]:
+        """Everything for results.json (see `Section`). Settings stand in the order of their names, so that
+        the order of visits does not show."""
+        if not self._dwells:
+            return {}
+        found, detectors = self.figures(), self._detectors
         heralds = _sum([dwell.heralds for dwell in self._dwells], (2, 2)).sum(axis=1)
         singles = _sum([dwell.singles for dwell in self._dwells], (len(detectors),))
         settings = self._settings()

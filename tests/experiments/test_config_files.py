@@ -72,8 +72,8 @@ def test_shipped_testbeds_are_free_of_errors(name: str) -> None:
 def test_values_arrive_in_si_units() -> None:
     loaded = load_experiment(CONFIGS / EXPERIMENT)
     experiment, testbed = loaded.experiment, loaded.testbed
-    assert experiment.settings.bsm_window == 800e-12
-    assert experiment.settings.spoke_window_centre == 250e-12
+    assert experiment.swapping.bsm_window == 800e-12
+    assert experiment.swapping.spoke_window_centre == 250e-12
     bring_up, calibrate, measure = experiment.plan
     assert isinstance(bring_up, BringUp)
     assert bring_up.bias == {"hub_nanowires": 17e-6}
@@ -241,7 +241,7 @@ WRONG_EXPERIMENTS = [
     ("testbeds/nyc.yaml", "testbeds/ny.yaml", "^testbeds/ny.yaml",
      "testbed: testbeds/ny.yaml:1:1: cannot be read: No such file or directory"),
     ("settings:\n", "setings:\n", "^setings:", "setings: unknown key 'setings'; allowed: experiment, title, "
-     "testbed, settings, plan, seed, record, reconnection, telemetry, published, accept; "
+     "testbed, settings, pairs, plan, seed, record, reconnection, telemetry, published, accept; "
      "did you mean 'settings'?"),
     ("bsm_window: 800 ps", "bsm_window: 800 nm", "^800 nm",
      "settings.bsm_window: 'nm' is a unit of length, not of time (did you mean 'ns'?)"),
@@ -263,7 +263,7 @@ WRONG_EXPERIMENTS = [
      "'calibrate_delay'; allowed: bring_up, calibrate_delays, measure_swapping, wait; "
      "did you mean 'calibrate_delays'?"),
     ("- calibrate_delays: {duration: 2 s}", "- calibrate_delays: {durration: 2 s}", "^durration",
-     "plan[1].calibrate_delays.durration: unknown key 'durration'; allowed: duration, search; "
+     "plan[1].calibrate_delays.durration: unknown key 'durration'; allowed: name, duration, search; "
      "did you mean 'duration'?"),
     ("- calibrate_delays: {duration: 2 s}", "- 5", "- ^5",
      "plan[1]: 5 is no step; a step is a word, or a word with its parameters like - wait: {duration: 5 s}"),
