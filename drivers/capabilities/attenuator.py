@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class Attenuator(Instrument):
@@ -28,6 +29,7 @@ class Attenuator(Instrument):
         """Whether it knows its attenuation; one that needs no homing always does."""
 
     @abstractmethod
+    @sets("attenuation")
     async def set_attenuation(self, attenuation_db: float) -> None:
         """Begin to go to this attenuation in dB, insertion loss included. Does not open the shutter.
         Raises LimitError, and RefusedError before homing."""
@@ -38,6 +40,7 @@ class Attenuator(Instrument):
         RefusedError before homing."""
 
     @abstractmethod
+    @sets("open", energises=True)
     async def set_open(self, is_open: bool) -> None:
         """Open or close the shutter. Without one, closing raises RefusedError and opening does nothing."""
 

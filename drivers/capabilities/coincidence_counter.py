@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class CoincidenceCounter(Instrument):
         """The allowed dwell time in seconds."""
 
     @abstractmethod
+    @sets("window")
     async def set_window(self, window_s: float) -> None:
         """Set the coincidence window in seconds: how far apart two clicks may be. Raises LimitError."""
 
@@ -46,6 +48,7 @@ class CoincidenceCounter(Instrument):
         """The coincidence window in seconds."""
 
     @abstractmethod
+    @sets("dwell")
     async def set_dwell(self, dwell_s: float) -> None:
         """Set the dwell time in seconds. Raises LimitError."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DelayGenerator(Instrument):
         """The allowed time in seconds from the trigger to either edge of a pulse."""
 
     @abstractmethod
+    @sets("rate")
     async def set_rate(self, rate_hz: float) -> None:
         """Set the rate of the internal trigger in hertz. Does not start it. Raises LimitError."""
 
@@ -51,6 +53,7 @@ class DelayGenerator(Instrument):
         """The pulse of an output, read from the instrument. Raises LimitError."""
 
     @abstractmethod
+    @sets("running", energises=True)
     async def set_running(self, on: bool) -> None:
         """Start or stop the internal trigger, and so the pulses of all outputs."""
 

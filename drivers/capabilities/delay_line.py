@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class DelayLine(Instrument):
@@ -22,6 +23,7 @@ class DelayLine(Instrument):
         """Whether it knows its zero; one that needs no homing always does."""
 
     @abstractmethod
+    @sets("delay")
     async def set_delay(self, delay_s: float) -> None:
         """Begin to go to this delay in seconds. Raises LimitError, and RefusedError before homing."""
 

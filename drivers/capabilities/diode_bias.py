@@ -5,6 +5,7 @@ from functools import partial
 
 from drivers.capabilities.instrument import Control, Limits
 from drivers.capabilities.single_photon_detector import SinglePhotonDetector
+from drivers.gate import sets
 
 
 class DiodeBias(SinglePhotonDetector):
@@ -17,6 +18,7 @@ class DiodeBias(SinglePhotonDetector):
         """The allowed bias voltage in volts."""
 
     @abstractmethod
+    @sets("bias_voltage.{}", energises=True)
     async def set_bias_voltage(self, channel: int, voltage_v: float) -> None:
         """Set the bias voltage of one channel in volts. Raises LimitError, and RefusedError when the
         electronics did not take it."""

@@ -10,6 +10,8 @@ The rules that hold for every driver:
   `DeadlineError` is raised. An error or a cancellation leaves the line in step: a late answer is never
   taken for the answer to the next question.
 * A set-point outside the limits raises `LimitError` before a byte is sent.
+* Every setter that a capability marks passes the instrument's `gate` first (`drivers.gate`), which may refuse
+  it; off and zero are never refused.
 * `make_safe()` needs no state, may be called at any time and any number of times, also when the
   instrument was never opened or its line has broken.
 """
@@ -23,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 from drivers.address import Address
 from drivers.errors import LimitError
+from drivers.gate import OPEN, Gate, stand_behind_gate
 
 
 class Settings(BaseModel):
@@ -98,6 +101,12 @@ class Instrument(ABC):
     """What of the protocol is not certain, or was chosen where no source says; whole sentences."""
     tried_on: ClassVar[tuple[str, ...]] = ()
     """The real instruments that have passed `tests/hardware`: serial number, firmware, date."""
+    gate: Gate = OPEN
+    """Who is asked before something is set; open, unless a run stands in front of it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        stand_behind_gate(cls)
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         self.name = name

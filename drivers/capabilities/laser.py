@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class Laser(Instrument):
@@ -14,6 +15,7 @@ class Laser(Instrument):
         """The allowed set-points of optical power in watts."""
 
     @abstractmethod
+    @sets("power", energises=True)
     async def set_power(self, power_w: float) -> None:
         """Set the optical output power in watts. Does not switch emission. Raises LimitError."""
 
@@ -22,6 +24,7 @@ class Laser(Instrument):
         """The optical power in watts that the head emits now; 0.0 while emission is off."""
 
     @abstractmethod
+    @sets("emission", energises=True)
     async def set_emission(self, on: bool) -> None:
         """Switch emission. Raises RefusedError when key, interlock or button forbids it."""
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from drivers.capabilities.instrument import Control, Limits
 from drivers.capabilities.single_photon_detector import SinglePhotonDetector
+from drivers.gate import sets
 
 
 class NanowireBias(SinglePhotonDetector):
@@ -22,6 +23,7 @@ class NanowireBias(SinglePhotonDetector):
         """The allowed bias current in amperes."""
 
     @abstractmethod
+    @sets("bias.{}", energises=True)
     async def set_bias(self, channel: int, current_a: float) -> None:
         """Set the bias current of one channel in amperes. Raises LimitError, and RefusedError when the
         electronics did not take it."""
@@ -31,6 +33,7 @@ class NanowireBias(SinglePhotonDetector):
         """The bias current set-point of one channel in amperes; 0.0 while it is disconnected."""
 
     @abstractmethod
+    @sets("enabled", energises=True)
     async def set_enabled(self, on: bool) -> None:
         """Connect or disconnect the bias of all channels. Without a switch it is always connected:
         connecting then does nothing, and disconnecting sets every bias to zero."""

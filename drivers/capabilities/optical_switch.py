@@ -6,6 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class OpticalSwitch(Instrument):
@@ -27,6 +28,7 @@ class OpticalSwitch(Instrument):
         """The output numbers, from the settings (and checked against the instrument on open)."""
 
     @abstractmethod
+    @sets("output.{}")
     async def connect(self, input_: int, output: int) -> None:
         """Begin to lead an input to an output. What either was connected to before is connected to it no
         more. Raises LimitError for a number that does not exist, RefusedError for a port out of service."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import hypot
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Polarimeter(Instrument):
         """The allowed calibration wavelength in metres."""
 
     @abstractmethod
+    @sets("wavelength")
     async def set_wavelength(self, wavelength_m: float) -> None:
         """Set the wavelength for which readings are corrected, in metres. Raises LimitError."""
 

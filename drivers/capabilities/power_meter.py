@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class PowerMeter(Instrument):
@@ -14,6 +15,7 @@ class PowerMeter(Instrument):
         """The allowed calibration wavelength in metres."""
 
     @abstractmethod
+    @sets("wavelength")
     async def set_wavelength(self, wavelength_m: float) -> None:
         """Set the wavelength for which the reading is corrected, in metres. Raises LimitError."""
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class RotationMount(Instrument):
@@ -22,6 +23,7 @@ class RotationMount(Instrument):
         """Whether the mount knows its zero."""
 
     @abstractmethod
+    @sets("angle")
     async def set_angle(self, angle_rad: float) -> None:
         """Begin to turn to this angle in radians. Raises LimitError."""
 

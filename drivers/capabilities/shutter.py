@@ -3,12 +3,14 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument
+from drivers.gate import sets
 
 
 class Shutter(Instrument):
     """A shutter in one beam. Safe state: closed."""
 
     @abstractmethod
+    @sets("open", energises=True)
     async def set_open(self, is_open: bool) -> None:
         """Begin to open or close it. Raises RefusedError when an interlock forbids to open."""
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 
 
 class TemperatureController(Instrument):
@@ -14,6 +15,7 @@ class TemperatureController(Instrument):
         """The allowed set-points in kelvin."""
 
     @abstractmethod
+    @sets("set_point")
     async def set_temperature(self, temperature_k: float) -> None:
         """Set the set-point in kelvin. Does not switch the control. Raises LimitError."""
 
@@ -26,6 +28,7 @@ class TemperatureController(Instrument):
         """The temperature in kelvin that the sensor measures now."""
 
     @abstractmethod
+    @sets("enabled", energises=True)
     async def set_enabled(self, on: bool) -> None:
         """Switch the control on or off. Raises RefusedError when a fault or interlock forbids it."""
 

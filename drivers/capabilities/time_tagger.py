@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from drivers.capabilities.instrument import Control, Instrument, Limits
+from drivers.gate import sets
 from timetags.block import TagBlock
 
 
@@ -26,6 +27,7 @@ class TimeTagger(Instrument):
         """The bin width of a tag in picoseconds."""
 
     @abstractmethod
+    @sets("threshold.{}")
     async def set_threshold(self, input_: int, threshold_v: float) -> None:
         """Set the trigger threshold of one input in volts. Raises LimitError."""
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from drivers.capabilities.instrument import Control, Limits, Settings
 from drivers.capabilities.laser import Laser
+from drivers.gate import sets
 from drivers.units import Hertz, Metres, Watts
 
 SPEED_OF_LIGHT = 299_792_458.0
@@ -38,6 +39,7 @@ class TunableLaser(Laser):
         """The allowed set-points of optical frequency in hertz."""
 
     @abstractmethod
+    @sets("frequency")
     async def set_frequency(self, frequency_hz: float) -> None:
         """Begin to tune to this optical frequency in hertz. Does not switch emission. Raises LimitError,
         and RefusedError when the laser cannot tune so far, or not while it emits."""

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from drivers.address import Address
 from drivers.capabilities import ClickCounter, Control, DiodeBias, Identity, Limits, Settings
 from drivers.errors import ConnectError, DeadlineError, ProtocolError, RefusedError
+from drivers.gate import sets
 from drivers.making_safe import insist
 from drivers.transports.serial_text import SerialTextLine
 from drivers.units import Kelvin, Volts
@@ -121,6 +122,7 @@ class SFifteenSpd(DiodeBias, ClickCounter):
         """The allowed set-points of the diode's temperature in kelvin."""
         return Limits(self.settings.min_temperature, self.settings.max_temperature, "K")
 
+    @sets("temperature_set_point")
     async def set_temperature(self, temperature_k: float) -> None:
         """Set the set-point of the diode's temperature in kelvin. Does not switch the cooling. Raises
         LimitError, RefusedError."""

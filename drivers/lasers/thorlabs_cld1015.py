@@ -12,6 +12,7 @@ from pydantic import Field
 from drivers.address import Address
 from drivers.capabilities import Control, Identity, Laser, Limits, Settings
 from drivers.errors import LimitError, RefusedError
+from drivers.gate import sets
 from drivers.making_safe import insist
 from drivers.scpi import Scpi
 from drivers.transports.visa import VisaLine
@@ -128,6 +129,7 @@ class ThorlabsCld1015(Laser):
     async def emission(self) -> bool:
         return await self._flag("OUTP?")
 
+    @sets("temperature")
     async def set_temperature(self, temperature_k: float) -> None:
         """Set the diode's temperature in kelvin. Does not switch the control. Raises LimitError."""
         self.check_limit("temperature", temperature_k, self.temperature_limits)

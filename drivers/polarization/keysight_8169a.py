@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from drivers.address import Address
 from drivers.capabilities import Control, Identity, Limits, PolarizationController, Settings
 from drivers.errors import RefusedError
+from drivers.gate import sets
 from drivers.making_safe import insist
 from drivers.scpi import Scpi, text_line
 
@@ -84,6 +85,7 @@ class Keysight8169a(PolarizationController):
         """The angles that are set; while the plates turn they are not there yet."""
         return await self._angle(QUARTER), await self._angle(HALF)
 
+    @sets("polarizer")
     async def set_polarizer(self, angle_rad: float) -> None:
         """Begin to turn the polarizer to this angle in radians. Raises LimitError, RefusedError."""
         self.check_limit("polarizer angle", angle_rad, self.angle_limits)

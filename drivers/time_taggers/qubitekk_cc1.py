@@ -12,6 +12,7 @@ from collections.abc import Callable
 from drivers.address import Address
 from drivers.capabilities import CoincidenceCounter, Control, Counts, Identity, Limits, Settings
 from drivers.errors import ConnectError, DeadlineError, ProtocolError, RefusedError
+from drivers.gate import sets
 from drivers.transports.serial_text import SerialTextLine
 
 BAUD = 19200
@@ -111,6 +112,7 @@ class QubitekkCc1(CoincidenceCounter):
     async def window(self) -> float:
         return await self._number("WIND?") * NANOSECOND
 
+    @sets("delay")
     async def set_delay(self, delay_s: float) -> None:
         """Set the delay of input 1 in seconds, an even number of nanoseconds. Raises LimitError,
         RefusedError."""
@@ -141,7 +143,7 @@ class QubitekkCc1(CoincidenceCounter):
         """Count only while the gate input is high, or always. Raises RefusedError."""
         await self._set_flag("GATE", on)
 
-    async def gate(self) -> bool:
+    async def is_gated(self) -> bool:
         """Whether the gate input is heeded."""
         return await self._flag("GATE")
 
@@ -181,7 +183,7 @@ class QubitekkCc1(CoincidenceCounter):
         return (
             *super().controls(),
             Control("delay", "s", self.delay, self.set_delay, DELAY),
-            Control("gate", "", self.gate, self.set_gate),
+            Control("gate", "", self.is_gated, self.set_gate),
             Control("subtraction", "", self.subtraction, self.set_subtraction),
             Control("continuous", "", self.continuous, self.set_continuous),
         )

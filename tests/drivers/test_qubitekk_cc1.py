@@ -73,7 +73,7 @@ async def test_the_answers_of_the_notes(counter: QubitekkCc1, peer: Peer) -> Non
     assert await counter.window() == pytest.approx(2e-9)
     assert await counter.delay() == pytest.approx(8e-9)
     assert await counter.dwell() == 8.0
-    assert await counter.gate() is True
+    assert await counter.is_gated() is True
     assert await counter.subtraction() is False
     assert await counter.continuous() is True
 
@@ -101,7 +101,7 @@ async def test_the_commands_of_the_notes(counter: QubitekkCc1, peer: Peer) -> No
 async def test_firmware_before_2_2_has_other_words(counter: QubitekkCc1, peer: Peer) -> None:
     peer.set({"FIRM?": "Firmware v2.001", "DWEL?": "8000", "GATE?": "1", "SUBT?": "0", "TRIG?": "1"})
     assert await counter.dwell() == 8.0
-    assert await counter.gate() is True
+    assert await counter.is_gated() is True
     assert await counter.continuous() is False
     await counter.set_gate(True)
     await counter.set_subtraction(False)
@@ -144,7 +144,7 @@ async def test_a_refusal_has_the_counters_words(counter: QubitekkCc1, peer: Peer
         await counter.set_window(7e-9)
     peer.set({"GATE?": "Unknown Command"})
     with pytest.raises(RefusedError, match=r"GATE\? was refused: Unknown Command"):
-        await counter.gate()
+        await counter.is_gated()
     assert await counter.window() == pytest.approx(2e-9)
 
 
