@@ -44,7 +44,7 @@ from experiments.engine.preflight import check, identify, open_all
 from experiments.engine.reconnection import Reconnection, Wrong, reason_of, start_afresh
 from experiments.engine.record import RunFolder
 from experiments.engine.registry import make_step
-from experiments.engine.safe_state import SafeOutcome, make_safe, uninterrupted
+from experiments.engine.safe_state import SafeOutcome, make_safe, safe_groups, uninterrupted
 from experiments.engine.standing import Standing
 from experiments.engine.step import Context, Step, StepClock
 from experiments.engine.tag_files import TagFiles
@@ -184,13 +184,8 @@ class Run:
 
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
-        order = [
-            name for name in self.loaded.testbed.safe_order if self.bench.instruments[name] in self._open
-        ]
-        first = [self.bench.instruments[name] for name in order]
-        rest = [i for i in self._open if i not in first]
         self._say("making safe", f"making {len(self._open)} instruments safe")
-        safe = await make_safe(first, rest)
+        safe = await make_safe(safe_groups(self._open, self.loaded.testbed.safe_order))
         verified = sum(outcome.verified for outcome in safe)
         self._say("safe state", f"{verified} of {len(safe)} instruments verified safe")
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
