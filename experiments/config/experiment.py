@@ -1,6 +1,6 @@
 """The experiment file: which testbed, with what settings, the plan of steps, and what to keep and to tell."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Strict, field_serializer, model_validator
 
@@ -111,6 +111,8 @@ class Experiment(Part):
     `settings` are those of a swapping experiment, `pairs` those of measurements on two analysers that share
     the photon pairs of one source; which of them there must be depends on the steps of the plan.
     """
+
+    earlier: ClassVar[tuple[str, ...]] = ("include", "sweep")
 
     experiment: Name
     title: Text = ""

@@ -82,10 +82,6 @@ class Document:
     keys: Mapping[Path, Place]
     problems: tuple[Problem, ...]
 
-    @property
-    def text(self) -> str:
-        return self.sources[self.file]
-
     def at_value(self, path: Path, message: str) -> Problem:
         """A problem with the value at `path`, or with the nearest thing around it that exists."""
         for length in range(len(path), -1, -1):

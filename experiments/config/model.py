@@ -1,7 +1,7 @@
 """What all models of configuration have in common: frozen, no unknown keys, names that are words."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, StringConstraints
 from pydantic_core import CoreSchema, core_schema
@@ -11,6 +11,9 @@ class Part(BaseModel):
     """A mapping in a configuration file. Keys that it does not know are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
+
+    earlier: ClassVar[tuple[str, ...]] = ()
+    """Keys that the file may have besides: they are used up while it is read."""
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]

@@ -13,7 +13,7 @@ detector, an analyser, an input of a Bell-state measurement (`hub_bsm.a`), a pow
 path without anything ends in the dark.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny
 
@@ -190,6 +190,7 @@ class Testbed(Part):
     """What stands there. Every section but `nodes` and `instruments` may be absent."""
 
     __test__ = False  # not a test class, whatever pytest reads in its name
+    earlier: ClassVar[tuple[str, ...]] = ("include",)
 
     testbed: Name
     title: Text = ""

@@ -96,11 +96,19 @@ def _name_rule(found: object) -> str:
 
 def _keys_of(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that the mapping at `path` inside a model may have."""
+    found = _model_of(annotation_at(model, path))
+    if found is None:
+        return []
+    earlier: tuple[str, ...] = getattr(found, "earlier", ())
+    return [*(field.alias or name for name, field in found.model_fields.items()), *earlier]
+
+
+def annotation_at(model: type[BaseModel], path: Path) -> Any:
+    """The annotation of what stands at `path` inside a model, None where there is nothing."""
     kind: Any = model
     for step in path:
         kind = _inside(kind, step)
-    found = _model_of(kind)
-    return [field.alias or name for name, field in found.model_fields.items()] if found else []
+    return kind
 
 
 def _model_of(kind: Any) -> type[BaseModel] | None:
