@@ -240,8 +240,9 @@ function yDomain(series, marks) {
 }
 
 function padded([low, high], zero) {
-  const room = (high - low) * 0.08 || 1;
-  return [zero ? Math.min(0, low) : low - room, high + room];
+  const bottom = zero ? Math.min(0, low) : low;
+  const room = (high - bottom) * 0.08 || 1;
+  return [zero ? bottom : bottom - room, high + room];
 }
 
 function scale([from, to], begin, end) {

@@ -21,8 +21,10 @@ export function figure(name) {
   return { label: sentence(words.join(" ")), unit: unit ?? "", lines: [] };
 }
 
+const LETTERS = /\b(hom|chsh|qber|car|bsm|cp|snr)\b/g;
+
 export function sentence(text) {
-  const plain = String(text).replaceAll("_", " ");
+  const plain = String(text).replaceAll("_", " ").replace(LETTERS, (word) => word.toUpperCase());
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 

@@ -1,0 +1,91 @@
+"""`bellbench dashboard`: a run on a page in the browser, live or replayed, from its folder alone."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from bellbench.exit_codes import ExitCode
+
+DEFAULT_RUNS = Path("runs")
+LAST = "last"
+
+
+class DashboardError(click.ClickException):
+    """There is nothing to show, or no place to show it at."""
+
+    exit_code = ExitCode.FAILED
+
+
+@click.command()
+@click.argument("run", default=LAST)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_RUNS,
+    show_default=True,
+    help="Where run folders are.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default any that is free.")
+@click.option(
+    "--speed", type=click.FloatRange(min=0, min_open=True), help="Replay a run that is over, so much faster."
+)
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@click.option("--socket", "descriptor", type=int, hidden=True)
+def dashboard(
+    run: str, runs: Path, port: int, speed: float | None, no_open: bool, descriptor: int | None
+) -> None:
+    """Show RUN on a page in the browser: the name of its folder, a path to it, or `last`.
+
+    With `last`, which is the default, the page goes over to each newer run. It is served to this machine
+    alone and changes nothing. Ctrl-C ends it.
+    """
+    # --socket is for `run --dashboard`: serve at a socket that is there already, until standard input ends.
+    import socket
+
+    from bellbench.dashboard.server import DashboardServer, listen, url_of
+
+    source = source_of(run, runs)
+    try:
+        listening = listen(port) if descriptor is None else socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise DashboardError(f"port {port} cannot be had ({error.strerror}); choose another with --port") from None
+    server = DashboardServer(source, speed)
+    if descriptor is None:
+        click.echo(f"{url_of(listening)}  (Ctrl-C ends it)")
+        if not no_open and has_screen():
+            click.launch(url_of(listening))
+    else:
+        threading.Thread(target=_stop_with_input, args=(server.stop,), daemon=True).start()
+    try:
+        server.serve(listening)
+    except KeyboardInterrupt:
+        return
+
+
+def source_of(run: str, runs: Path) -> Callable[[], Path | None]:
+    """Where to look for the run of that name; raises DashboardError when it is not there."""
+    if run == LAST:
+        return lambda: newest(runs)
+    for folder in (runs / run, Path(run)):
+        if folder.is_dir():
+            return lambda: folder
+    raise DashboardError(f"there is no run {run!r} in {runs}; `{LAST}` is the newest")
+
+
+def newest(runs: Path) -> Path | None:
+    """The newest run folder; their names begin with the time of their start."""
+    return max((record.parent for record in runs.glob("*/run.json")), default=None)
+
+
+def has_screen() -> bool:
+    """Whether a browser would be a window, and not text in this terminal."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _stop_with_input(stop: Callable[[], None]) -> None:
+    sys.stdin.buffer.read()
+    stop()
