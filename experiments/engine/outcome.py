@@ -11,15 +11,23 @@ from drivers.errors import InstrumentError
 
 
 class State(StrEnum):
-    """Where a run is. The last three are final."""
+    """Where a run is. The last four are final."""
 
     PREPARING = "preparing"
     RUNNING = "running"
     PAUSED = "paused"
     """Waits for an instrument or for a person, and then runs on."""
     COMPLETED = "completed"
+    """Everything was done, or it was stopped at a safe point."""
     ABORTED = "aborted"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its process went down before it could end. Never said by the run, only by who finds its folder."""
+
+    @property
+    def final(self) -> bool:
+        """Whether a run in this state is over."""
+        return self not in (State.PREPARING, State.RUNNING, State.PAUSED)
 
 
 class Exit(IntEnum):
@@ -83,6 +91,8 @@ class Ending:
     state: State
     exit: Exit
     message: str = ""
+    stopped: bool = False
+    """Whether somebody ended it well before the plan was done."""
 
     def without_storage(self, error: StorageError) -> "Ending":
         """The ending when even the last words could not be written; an unverified safe state stays
