@@ -13,13 +13,13 @@ Problems with it name the flag, or the place in the file where the sweep is writ
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import get_origin
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 
 from experiments.config.loader import Document, Place, parse_value
 from experiments.config.problems import ConfigError, Path, Problem, choices, show_path, show_value
-from experiments.config.validate import annotation_at
+from experiments.config.validate import annotation_at, model_of
 
 TESTBED = "testbed"
 _WORD = re.compile(r"[^.\[\]]+")
@@ -81,8 +81,8 @@ def parted(overrides: Iterable[Override]) -> tuple[list[Override], list[Override
 def overridden(document: Document, overrides: Sequence[Override], model: type[BaseModel]) -> Document:
     """The document with these values in place; of two for one path the later holds.
 
-    `model` says where keys are names that must be there already. Raises ConfigError with everything that
-    leads nowhere.
+    `model` says where keys are names of things, which must be there before a part of them is set. Raises
+    ConfigError with everything that leads nowhere.
     """
     problems: list[Problem] = []
     for override in overrides:
@@ -122,7 +122,7 @@ def _put(document: Document, override: Override, model: type[BaseModel]) -> Docu
             raise _NowhereError(f"{show_path(around)} is {show_value(container)}, nothing is inside")
         path = (*around, word)
         if word not in container:
-            if _is_step(around) or (len(words) > 1 and _holds_names(model, around)):
+            if _is_step(around) or (len(words) > 1 and _holds_whole_things(model, around)):
                 raise _NowhereError(f"there is no {show_value(word)} in {show_path(around)}; "
                                     f"{choices(word, container)}")  # fmt: skip
             made.append(path)
@@ -156,6 +156,8 @@ def _is_step(path: Path) -> bool:
     return len(path) == 2 and path[0] == "plan"
 
 
-def _holds_names(model: type[BaseModel], path: Path) -> bool:
-    """Whether the keys there are names that the file gives, not those of a model."""
-    return get_origin(annotation_at(model, path)) is dict
+def _holds_whole_things(model: type[BaseModel], path: Path) -> bool:
+    """Whether the keys there are names that the file gives, of things that one value alone cannot make."""
+    kind = annotation_at(model, path)
+    thing = model_of(get_args(kind)[1]) if get_origin(kind) is dict else None
+    return thing is not None and any(field.is_required() for field in thing.model_fields.values())

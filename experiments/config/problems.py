@@ -17,12 +17,13 @@ class Fault(NamedTuple):
     """Something wrong with the thing at `path`, before its place in the file is looked up.
 
     `at_key` points to the key that ends the path, for names that are wrong and for whole mappings;
-    otherwise the place is that of the value.
+    otherwise the place is that of the value, or the letter of a text there, counted from 0.
     """
 
     path: Path
     message: str
     at_key: bool = False
+    letter: int = 0
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +39,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        said = not self.path or (not self.line and self.file.endswith(self.path))
+        dotted = self.path.replace("[", ".").replace("]", "")  # as on a command line
+        said = not self.path or (not self.line and self.file.endswith((self.path, dotted)))
         return f"{where}: {self.message}" if said else f"{where}: {self.path}: {self.message}"
 
 

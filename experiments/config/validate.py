@@ -96,7 +96,7 @@ def _name_rule(found: object) -> str:
 
 def _keys_of(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that the mapping at `path` inside a model may have."""
-    found = _model_of(annotation_at(model, path))
+    found = model_of(annotation_at(model, path))
     if found is None:
         return []
     earlier: tuple[str, ...] = getattr(found, "earlier", ())
@@ -111,12 +111,12 @@ def annotation_at(model: type[BaseModel], path: Path) -> Any:
     return kind
 
 
-def _model_of(kind: Any) -> type[BaseModel] | None:
+def model_of(kind: Any) -> type[BaseModel] | None:
     """The model in an annotation such as `Annotated[Model, ...] | None`."""
     if get_origin(kind) is Annotated:
-        return _model_of(get_args(kind)[0])
+        return model_of(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return next((found for arg in get_args(kind) if (found := _model_of(arg))), None)
+        return next((found for arg in get_args(kind) if (found := model_of(arg))), None)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
@@ -126,6 +126,6 @@ def _inside(kind: Any, step: str | int) -> Any:
         return _inside(get_args(kind)[0], step)
     if get_origin(kind) in (dict, tuple):
         return get_args(kind)[1 if get_origin(kind) is dict else 0]
-    model = _model_of(kind)
+    model = model_of(kind)
     fields = model.model_fields if model else {}
     return next((f.annotation for name, f in fields.items() if step in (name, f.alias)), None)
