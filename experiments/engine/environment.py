@@ -1,4 +1,7 @@
-"""What a run ran in: versions, commit, host. Recorded so that a result can be made again."""
+"""What a run ran in: versions, commit, host. Recorded so that a result can be made again.
+
+The status of the clocks is added once the instruments are open (see `baseline`).
+"""
 
 import platform
 import re

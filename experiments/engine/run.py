@@ -22,6 +22,7 @@ from typing import Any
 from drivers.capabilities import Instrument, TimeTagger
 from drivers.errors import InstrumentError
 from experiments.config.files import LoadedExperiment
+from experiments.engine.baseline import baseline, clock_status
 from experiments.engine.bench import Bench
 from experiments.engine.clock import GuardedClock, RunClock
 from experiments.engine.environment import environment
@@ -32,9 +33,11 @@ from experiments.engine.events import (
     Progress,
     RunEvent,
     RunObserver,
+    SafeSeen,
     StateChanged,
     StepBegan,
     StepEnded,
+    StreamEvent,
 )
 from experiments.engine.feed import Feed
 from experiments.engine.findings import Results
@@ -139,7 +142,7 @@ class Run:
             seed=seed,
             folder=folder,
             tags=TagCollector(self._feeds, self._reference_tagger(), clock, self._tags_lost),
-            tag_files=TagFiles(folder.path / "tags", self.experiment.record),
+            tag_files=TagFiles(folder.path, self.experiment.record, folder.documents.segment),
             standing=self._reconnection.standing,
             announce=self.announce,
             progress=self._progress,
@@ -153,10 +156,10 @@ class Run:
 
     async def prepare(self) -> None:
         """Write down what will be run, open the instruments, check everything that can be checked."""
-        self._papers.write_state(State.PREPARING)
-        self._papers.write_configuration()
-        self.folder.write_json("env.json", await asyncio.to_thread(environment, self.seed))
-        self._enter(State.PREPARING)
+        self._papers.begin()
+        around = await asyncio.to_thread(environment, self.seed)
+        self.folder.write_json("env.json", around)
+        await self._enter(State.PREPARING)
         # Until it is known which are open, an abort asks all of them to make themselves safe.
         self._open = list(self.bench.instruments.values())
         self._open, problem = await open_all(self._open)
@@ -166,12 +169,16 @@ class Run:
         for name, identity in self._reconnection.identities.items():
             what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
             self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
+        clocks = await clock_status(self.loaded.testbed.clocks, {i.name: i for i in self._open})
+        self.folder.write_json("env.json", {**around, "clocks": clocks})
+        for seen in await baseline(self._open, "before"):
+            self.announce(seen)
         check(self.bench, self.experiment, self.steps, self.folder.path)
         await self.context.standing.note(self.bench.instruments)
 
     async def carry_out(self) -> None:
         """Do the steps, one after another, while tags are collected beside them."""
-        self._enter(State.RUNNING)
+        await self._enter(State.RUNNING)
         while self._left:
             try:
                 async with asyncio.TaskGroup() as beside:
@@ -180,14 +187,20 @@ class Run:
                 if not self._left or not (wrong := await self._diagnose(failure)):
                     raise
                 await self._pause(wrong, recording_is_lost=True)
-        self._observers.notify(Progress("done", self.clock.now(), 0.0))
+        self.announce(Progress("done", self.clock.now(), 0.0))
 
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
-        self._say("making safe", f"making {len(self._open)} instruments safe")
+        self._say(Happened("making safe", f"making {len(self._open)} instruments safe"))
         safe = await make_safe(safe_groups(self._open, self.loaded.testbed.safe_order))
+        for outcome in safe:
+            self._say(SafeSeen(outcome.name, outcome.verified, outcome.problem))
         verified = sum(outcome.verified for outcome in safe)
-        self._say("safe state", f"{verified} of {len(safe)} instruments verified safe")
+        self._say(Happened("safe state", f"{verified} of {len(safe)} instruments verified safe"))
+        # Whoever did not confirm its safe state is not asked again: that would only take time.
+        confirmed = {outcome.name for outcome in safe if outcome.verified}
+        for seen in await baseline([i for i in self._open if i.name in confirmed], "after"):
+            self._say(seen)
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
         await asyncio.wait(closing, timeout=CLOSING_S)
         if ending.exit is Exit.DONE:
@@ -198,7 +211,7 @@ class Run:
         ending, results = await asyncio.to_thread(self._last_words, ending, safe)
         self._observers.notify(StateChanged(self.folder.name, ending.state, ending.message))
         self._observers.notify(Finished(self.folder.name, ending, results))
-        self.folder.close()
+        await asyncio.to_thread(self.folder.close, ending)
         return RunReport(self.folder.path, ending, results, tuple(safe))
 
     def with_traceback(self, ending: Ending) -> Ending:
@@ -233,33 +246,25 @@ class Run:
     # What steps and tasks tell.
 
     def announce(self, event: RunEvent) -> None:
-        """Journal what belongs there, then tell the observers."""
-        match event:
-            case StateChanged():
-                self._journal("state", {"state": event.state, "message": event.message})
-            case StepBegan() | StepEnded():
-                name = "step began" if isinstance(event, StepBegan) else "step ended"
-                self._journal(name, asdict(event))
-            case Happened():
-                self._journal(event.event, {"message": event.message, **event.details})
-            case _:
-                pass
+        """Put an event in the record, then tell the observers."""
+        if isinstance(event, StreamEvent):
+            self._record(event)
         self._observers.notify(event)
 
-    def _say(self, event: str, message: str) -> None:
+    def _say(self, event: RunEvent) -> None:
         """Announce something that must be told even when the disk is full."""
         with suppress(StorageError):
-            self.announce(Happened(event, message))
+            self.announce(event)
 
-    def _journal(self, event: str, details: Mapping[str, object]) -> None:
-        self.folder.journal(self.clock.now(), event, details)
+    def _record(self, event: StreamEvent) -> None:
+        self.folder.documents.event(event, self.clock.now())
 
     def _progress(self, doing: str) -> None:
         now = self.clock.now()
         left = self._left_after_step
         if self._step:
             left += max(0.0, self._step.parameters.estimated_s - (now - self._step_began))
-        self._observers.notify(Progress(doing, now, left))
+        self.announce(Progress(doing, now, left))
 
     def _tags_lost(self, tagger: str, tags: int) -> None:
         message = f"{tagger} dropped {tags} tags"
@@ -271,7 +276,7 @@ class Run:
             f"{type(observer).__name__} failed and is not told any more: {type(error).__name__}: {error}"
         )
         with suppress(StorageError):  # an observer can never break a run, not even by failing on a full disk
-            self._journal("observer failed", {"message": message})
+            self._record(Happened("observer failed", message, level="warning"))
 
     # Steps.
 
@@ -306,6 +311,7 @@ class Run:
                     raise
             await self._pause(wrong)
         self.announce(StepEnded(number, count, step.kind, self.clock.now() - self._step_began))
+        await asyncio.to_thread(self.folder.documents.sync)
 
     async def _diagnose(self, failure: Exception) -> Wrong:
         """The instruments because of which the run shall pause; none when the failure is to end it."""
@@ -320,12 +326,14 @@ class Run:
         assert self._step is not None
         self._reconnection.count(wrong, (self._step, self._step.safe_points))
         await self._step.interrupted(self.context)
-        self._enter(State.PAUSED, "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items()))
+        await self._enter(
+            State.PAUSED, "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items())
+        )
         self._progress("paused")
         if recording_is_lost:
             await self._give_up_recording()
         await self._reconnection.bring_back(wrong, self.context.changes)
-        self._enter(State.RUNNING, f"{self._step.kind} goes on from its last safe point")
+        await self._enter(State.RUNNING, f"{self._step.kind} goes on from its last safe point")
 
     async def _give_up_recording(self) -> None:
         await asyncio.to_thread(self.context.tags.close)
@@ -367,9 +375,11 @@ class Run:
 
     # Records.
 
-    def _enter(self, state: State, why: str = "") -> None:
-        self._papers.write_state(state)
+    async def _enter(self, state: State, why: str = "") -> None:
+        """Enter a state: nothing happens in it before it is on disk."""
+        await asyncio.to_thread(self._papers.write_state, state)
         self.announce(StateChanged(self.folder.name, state, why))
+        await asyncio.to_thread(self.folder.documents.sync)
 
     def _last_words(self, ending: Ending, safe: list[SafeOutcome]) -> tuple[Ending, dict[str, object] | None]:
         """Everything that is still to be written, as far as the disk lets us. In a worker thread."""
@@ -381,11 +391,11 @@ class Run:
                 results = self._papers.results(self.context.results, complete=ending.state is State.COMPLETED)
             if results is not None:
                 self._papers.write_results(results)
-            self._journal("state", {"state": ending.state, "message": ending.message})
+            self._record(StateChanged(self.folder.name, ending.state, ending.message))
         except StorageError as error:
             ending = ending.without_storage(error)
         try:
-            self._papers.last_words(ending, self.clock.now(), safe, self.context.tags.lost())
+            self._papers.last_words(ending, self.clock.now(), safe, self.context.tags.lost(), results)
         except StorageError as error:
             ending = ending.without_storage(error)
         return ending, results

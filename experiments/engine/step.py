@@ -56,7 +56,7 @@ class StepClock:
                 f"step {self._kind}",
                 "plan",
                 f"not done within {self._deadline_s:g} s of run time",
-                "See in journal.jsonl what it was waiting for",
+                "See in documents.jsonl what it was waiting for",
             )
         await self._clock.sleep(seconds)
 

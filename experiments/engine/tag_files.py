@@ -4,7 +4,8 @@ Segments are cut on a grid of time, so that the files are the same bytes for the
 blocks these came. A disk that is full raises StorageError; segments written before stay readable.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from experiments.engine.outcome import StorageError
 from experiments.engine.tags import PS
 from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
+from timetags.files.manifest import Segment
 from timetags.files.segments import SegmentWriter
 
 if TYPE_CHECKING:
@@ -30,11 +32,16 @@ _FOR_EVER_PS = 2**62
 _ANY_ROWS = 2**62
 
 
-class TagFiles:
-    """The tag files of one run, in `folder`."""
+TAGS = "tags"
+"""The folder of all tag files within a run's."""
 
-    def __init__(self, folder: Path, record: Record) -> None:
-        self._folder, self._record = folder, record
+
+class TagFiles:
+    """The tag files of one run. `on_segment(folder, segment)` is told of each segment that is on disk, with
+    its folder within the run's, in a worker thread."""
+
+    def __init__(self, run: Path, record: Record, on_segment: Callable[[str, Segment], None]) -> None:
+        self._run, self._record, self._on_segment = run, record, on_segment
         self._heralds: SegmentSink | None = None
 
     def keep_raw(self, feeds: Iterable[Feed]) -> None:
@@ -43,7 +50,7 @@ class TagFiles:
         end = _FOR_EVER_PS if self._record.tags == "raw" else round(seconds * PS)
         for feed in feeds:
             if end > 0:
-                sink = SegmentSink(self._folder / "raw" / feed.name, RAW_GRID_PS)
+                sink = self._sink(f"{TAGS}/raw/{feed.name}", RAW_GRID_PS)
                 feed.gates.append(Gate(0, end, sink))
 
     def around_heralds(
@@ -54,19 +61,22 @@ class TagFiles:
         if self._record.tags != "heralds":
             return []
         if self._heralds is None:
-            self._heralds = SegmentSink(self._folder / "heralds", HERALD_GRID_PS)
+            self._heralds = self._sink(f"{TAGS}/heralds", HERALD_GRID_PS)
         around_ps = round(self._record.around * PS)
         return [HeraldSink(self._heralds, bench, settings, tracker, around_ps)]
+
+    def _sink(self, folder: str, grid_ps: int) -> "SegmentSink":
+        return SegmentSink(self._run / folder, grid_ps, partial(self._on_segment, folder))
 
 
 class SegmentSink:
     """Writes a stream into segments that begin at whole multiples of `grid_ps`."""
 
-    def __init__(self, folder: Path, grid_ps: int) -> None:
+    def __init__(self, folder: Path, grid_ps: int, on_segment: Callable[[Segment], None]) -> None:
         self._what = f"tags to {folder}"
         self._grid_ps = grid_ps
         with StorageError.when(self._what):
-            self._writer = SegmentWriter(folder, rows=_ANY_ROWS, span_ps=_FOR_EVER_PS)
+            self._writer = SegmentWriter(folder, rows=_ANY_ROWS, span_ps=_FOR_EVER_PS, on_segment=on_segment)
 
     def add(self, block: TagBlock) -> None:
         for piece in _on_grid(block, self._grid_ps):

@@ -15,6 +15,7 @@ from drivers.capabilities import Laser
 from experiments.config.files import load_experiment
 from experiments.engine.events import Happened, RunEvent, StateChanged, StepBegan
 from experiments.engine.run import RunReport
+from tests.recorded import happened
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MEASURED = re.compile(r"  - calibrate_delays.*?\n(?=\nrecord:)", re.DOTALL)
@@ -56,12 +57,6 @@ async def carry_out(file: Path, act: Callable[[Session, RunEvent], None]) -> tup
     return report, hand.states
 
 
-def journal(report: RunReport, event: str) -> list[dict]:
-    assert report.folder
-    lines = (report.folder / "journal.jsonl").read_text().splitlines()
-    return [entry for entry in map(json.loads, lines) if entry["event"] == event]
-
-
 async def switch_on(session: Session, name: str) -> None:
     """What a person does with `bellbench set`: over a line of their own."""
     assert session.bench is not None
@@ -90,12 +85,12 @@ async def test_a_tagger_and_a_pump_lose_power_and_the_run_completes(tmp_path: Pa
     report, states = await carry_out(configure(tmp_path, *plan), act)
     assert report.ending.exit == 0, report.ending.message
     assert states == ["preparing", "running", *["paused", "running"] * 2, "completed"]
-    back = journal(report, "reconnected")
+    back = happened(report.folder, "reconnected")
     assert [e["instrument"] for e in back] == victims
     assert back[0]["message"] == "hub_tagger is back: no setting to restore"  # an ID900 keeps its thresholds
     assert "NOT switched on again: power reads 0 W after 20 mW, emission reads off" in back[1]["message"]
     assert [task.exception() for task in by_hand] == [None]
-    dwells, vetoed = journal(report, "dwell"), journal(report, "vetoed")
+    dwells, vetoed = happened(report.folder, "dwell"), happened(report.folder, "vetoed")
     assert len(dwells) == 3
     assert [e["begin_ps"] for e in vetoed] == [e["begin_ps"] for e in dwells[:2]]
     assert report.folder
@@ -129,6 +124,6 @@ async def test_light_and_bias_stay_off_and_the_run_says_so(tmp_path: Path) -> No
         assert "paused for 60 s, and nobody switched it on again" in line
     assert [outcome.problem for outcome in report.safe] == [""] * 14
     # What neither emits nor is biased came back.
-    back = {e["instrument"]: e for e in journal(report, "reconnected")}
+    back = {e["instrument"]: e for e in happened(report.folder, "reconnected")}
     assert back.keys() == {*victims, "alice_hwp"}
     assert back["alice_hwp"]["homed"] is True

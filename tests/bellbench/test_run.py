@@ -19,6 +19,7 @@ from bellbench.session import Session
 from experiments.config.files import load_experiment
 from experiments.engine.events import RunEvent, StepBegan
 from experiments.engine.run import RunReport
+from tests.recorded import documents, events
 from timetags.files import segments
 from timetags.files.segments import read_segments
 
@@ -52,10 +53,6 @@ def fingerprint(folder: Path) -> dict[str, str]:
     """What must be the same for the same seed: the results and all tags."""
     files = [folder / "results.json", *sorted(folder.rglob("*.parquet"))]
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-
-
-def journal(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
 
 
 async def carry_out(file: Path, runs: Path, on_event: Callable[[Session, RunEvent], None]) -> RunReport:
@@ -183,8 +180,8 @@ async def test_an_instrument_that_goes_silent_in_mid_run_and_stays_so_ends_it_wi
     assert "go and look" in report.ending.message
     run = json.loads((report.folder / "run.json").read_text())
     assert run["state"] == "failed"
-    assert [e["state"] for e in journal(report.folder) if e["event"] == "state"][-2:] == ["paused", "failed"]
-    assert journal(report.folder)[-1]["event"] == "state"
+    assert [e["state"] for e in events(report.folder, "state")][-2:] == ["paused", "failed"]
+    assert documents(report.folder)[-1][0] == "stop"
     assert sum(map(len, read_segments(report.folder / "tags/raw/alice_tagger"))) > 0
 
 
@@ -208,7 +205,7 @@ async def test_a_full_disk_fails_the_run_and_leaves_what_was_written_readable(
     assert "Free some space" in report.ending.message
     assert report.folder is not None
     assert sum(map(len, read_segments(report.folder / "tags/raw/hub_tagger"))) > 100_000
-    assert any(line["event"] == "step ended" for line in journal(report.folder))
+    assert "ended" in [step["phase"] for step in events(report.folder, "step")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -230,8 +227,8 @@ def test_ctrl_c_aborts_into_the_safe_state_also_when_pressed_twice(
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "aborted" in err
-    events = [entry["event"] for entry in journal(next((tmp_path / "runs").iterdir()))]
-    assert events.index("making safe") < events.index("safe state")
+    said = [entry["event"] for entry in events(next((tmp_path / "runs").iterdir()), "happened")]
+    assert said.index("making safe") < said.index("safe state")
     assert "Traceback" not in err
     (folder,) = (tmp_path / "runs").iterdir()
     run = json.loads((folder / "run.json").read_text())

@@ -30,6 +30,7 @@ from tests.experiments.fakes import (
     V,
     experiment,
 )
+from tests.recorded import events, happened
 from timetags.files.segments import read_segments
 
 MEASURED = (
@@ -79,12 +80,6 @@ async def run(bench: ToyBench, runs: Path, hand: Hand, plan: tuple = WAITED, **m
     return await execute(loaded, bench.instruments, bench.clock, folder, seed=7, observers=[hand])
 
 
-def journal(report: RunReport, event: str) -> list[dict]:
-    assert report.folder
-    lines = (report.folder / "journal.jsonl").read_text().splitlines()
-    return [entry for entry in map(json.loads, lines) if entry["event"] == event]
-
-
 def stays_away(instrument: FakeInstrument, hand: Hand, seconds: float) -> None:
     """Without power for so long, then in its start-up state."""
     instrument.lose_power()
@@ -106,12 +101,12 @@ async def test_a_mount_comes_back_homed_and_turned_and_its_dwell_is_measured_aga
     assert hand.states == ["preparing", "running", "paused", "running", "completed"]
     assert "alice_hwp" in hand.reasons[0]
     assert bench.log.count("alice_hwp home") == 2
-    [back] = journal(report, "reconnected")
+    [back] = happened(report.folder, "reconnected")
     assert back["instrument"] == "alice_hwp"
     assert back["homed"] is True
     assert back["restored"] == {"angle": pytest.approx(math.radians(22.5))}
     assert back["not_restored"] == []
-    dwells, [vetoed] = journal(report, "dwell"), journal(report, "vetoed")
+    dwells, [vetoed] = happened(report.folder, "dwell"), happened(report.folder, "vetoed")
     assert vetoed["begin_ps"] == dwells[0]["begin_ps"]
     assert [d["setting"] for d in dwells[:2]] == ["XX", "XX"]
     assert len(dwells) == 2 + 1
@@ -146,7 +141,7 @@ async def test_what_was_counted_without_light_does_not_count(tmp_path: Path) -> 
     assert {s["live_time_s"] for s in results["settings"].values()} == {1.0}
     # A person did it, not the run.
     assert bench.log.count("alice_pump emission True") == 1
-    [said] = journal(report, "reconnected")
+    [said] = happened(report.folder, "reconnected")
     dark_now = "power reads 0 W after 20 mW, emission reads off after on"
     assert f"NOT switched on again: {dark_now}" in said["message"]
     assert said["not_restored"] == dark_now.split(", ")
@@ -172,8 +167,8 @@ async def test_emission_and_bias_are_never_switched_on_by_the_run(
     assert touched == [line for line in bench.log[:safe_from] if line in touched]
     assert len(switched_on(bench.log)) == 3
     assert [outcome.problem for outcome in report.safe] == [""] * len(bench.instruments)
-    [paused] = [e for e in journal(report, "state") if e["state"] == "paused"]
-    assert journal(report, "state")[-1]["t_s"] - paused["t_s"] == pytest.approx(30, abs=0.1)
+    [paused] = [e for e in events(report.folder, "state") if e["state"] == "paused"]
+    assert events(report.folder, "state")[-1]["t_s"] - paused["t_s"] == pytest.approx(30, abs=0.1)
 
 
 async def test_a_tagger_comes_back_with_a_new_recording_and_new_delays(tmp_path: Path) -> None:
@@ -204,7 +199,7 @@ async def test_a_tagger_comes_back_with_a_new_recording_and_new_delays(tmp_path:
     # Times have one meaning in the whole run.
     kept = list(read_segments(report.folder / "tags" / "heralds"))
     assert all(a.end_ps <= b.start_ps for a, b in itertools.pairwise(kept))
-    windows = [(d["begin_ps"], d["end_ps"]) for d in journal(report, "dwell")]
+    windows = [(d["begin_ps"], d["end_ps"]) for d in happened(report.folder, "dwell")]
     assert all(a[1] < b[0] for a, b in itertools.pairwise(windows))
 
 
@@ -219,7 +214,7 @@ async def test_a_power_cut_takes_several_at_once(tmp_path: Path) -> None:
     hand = Hand(bench, cut)
     report = await run(bench, tmp_path, hand)
     assert report.ending.exit is Exit.DONE, report.ending.message
-    assert {e["instrument"] for e in journal(report, "reconnected")} == {v.name for v in victims}
+    assert {e["instrument"] for e in happened(report.folder, "reconnected")} == {v.name for v in victims}
     assert hand.states.count("paused") == 1
 
 
@@ -303,7 +298,7 @@ async def test_a_wait_goes_on_where_it_was(tmp_path: Path) -> None:
     bench.clock.at.append((90.0, lambda: stays_away(mount, hand, 5.0)))
     report = await run(bench, tmp_path, hand)
     assert report.ending.exit is Exit.DONE, report.ending.message
-    states = journal(report, "state")
+    states = events(report.folder, "state")
     [paused] = [e for e in states if e["state"] == "paused"]
     assert 90 < paused["t_s"] < 101  # a look every ten seconds finds it
     # One minute was behind it, and the other 40 s are waited again.

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from experiments.engine.events import Happened, Uptime
 from experiments.engine.outcome import Ending, Exit, OpenError, RunError, State, StorageError, ending_of
 from experiments.engine.record import RESERVE_BYTES, RunFolder
+from tests.recorded import events, happened
 
 
-def test_names_and_journal(tmp_path: Path) -> None:
+def test_names_and_documents(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "runs", "swap")
     assert folder.name.split("-swap-")[0][:2] == "20"
     assert len(folder.name.rsplit("-", 1)[1]) == 4
-    folder.journal(1.5, "dwell", {"setting": "ZZ"})
+    folder.documents.event(Happened("dwell", "ZZ for 2 s", {"setting": "ZZ"}), 1.5)
     # Read while the run goes on: the line is there at once.
-    line = json.loads((folder.path / "journal.jsonl").read_text())
-    assert (line["t_s"], line["event"], line["setting"]) == (1.5, "dwell", "ZZ")
-    assert line["utc"].endswith("Z")
-    folder.close()
+    [event] = happened(folder.path, "dwell")
+    assert (event["t_s"], event["message"], event["setting"]) == (1.5, "ZZ for 2 s", "ZZ")
+    folder.close(DONE)
 
 
 def test_runs_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(StorageError, match=r"no space left on the disk writing results\.json.*--runs"):
         folder.write_json("results.json", {"a": 2})
     assert json.loads((folder.path / "results.json").read_text()) == {"a": 1}
-    folder.close()
+    folder.close(DONE)
 
 
 def test_reserve_gives_way_to_the_last_words(tmp_path: Path) -> None:
@@ -49,19 +50,22 @@ def test_reserve_gives_way_to_the_last_words(tmp_path: Path) -> None:
     folder.last_words({"state": "failed"})
     assert not reserve.exists()
     assert json.loads((folder.path / "run.json").read_text()) == {"state": "failed"}
-    folder.close()
+    folder.close(DONE)
 
 
 def test_what_is_not_finite_is_null_in_json(tmp_path: Path) -> None:
     """NaN and infinity are no JSON, and would make the file unreadable for others."""
     folder = RunFolder.create(tmp_path, "swap")
     folder.write_json("results.json", {"figures": [float("nan"), 1.5, {"error": float("inf")}]})
-    folder.journal(1.0, "look", {"offset_ps": float("nan")})
-    folder.close()
+    folder.documents.event(Happened("look", "", {"offset_ps": float("nan")}), 1.0)
+    folder.documents.event(Uptime("up"), float("inf"))
+    folder.close(DONE)
     assert json.loads((folder.path / "results.json").read_text()) == {"figures": [None, 1.5, {"error": None}]}
-    assert json.loads((folder.path / "journal.jsonl").read_text())["offset_ps"] is None
+    assert happened(folder.path, "look")[0]["offset_ps"] is None
+    assert events(folder.path, "uptime")[0]["t_s"] is None
 
 
+DONE = Ending(State.COMPLETED, Exit.DONE)
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 

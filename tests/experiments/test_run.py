@@ -26,6 +26,7 @@ from tests.experiments.fakes import (
     V,
     experiment,
 )
+from tests.recorded import documents, events, happened
 from timetags.files.segments import read_segments
 
 
@@ -52,11 +53,6 @@ async def run(
 
 def safe_names(bench: ToyBench) -> list[str]:
     return [line.removeprefix("is safe ") for line in bench.log if line.startswith("is safe ")]
-
-
-def journal(report: RunReport) -> list[dict]:
-    assert report.folder
-    return [json.loads(line) for line in (report.folder / "journal.jsonl").read_text().splitlines()]
 
 
 def about(report: RunReport) -> dict:
@@ -220,7 +216,7 @@ async def test_abort_makes_safe_also_when_asked_twice(tmp_path: Path) -> None:
     assert "measure_swapping" in report.ending.message
     assert sorted(safe_names(bench)) == sorted(bench.instruments)
     assert about(report)["state"] == "aborted"
-    assert journal(report)[-1]["state"] == "aborted"
+    assert events(report.folder, "state")[-1]["state"] == "aborted"
 
 
 async def test_step_past_its_deadline(tmp_path: Path) -> None:
@@ -260,7 +256,7 @@ async def test_lost_tags_are_told(tmp_path: Path) -> None:
     bench, watcher = ToyBench(), Watcher()
     bench.clock.at.append((12.0, lambda: setattr(bench.taggers["bob_tagger"], "lose", 17)))
     report = await run(bench, tmp_path, watcher=watcher)
-    assert [e["tags"] for e in journal(report) if e["event"] == "tags lost"] == [17]
+    assert [e["tags"] for e in happened(report.folder, "tags lost")] == [17]
     assert about(report)["tags_lost"] == {"alice_tagger": 0, "bob_tagger": 17, "hub_tagger": 0}
 
 
@@ -287,7 +283,7 @@ async def test_an_observer_cannot_break_a_run(tmp_path: Path) -> None:
     assert report.ending.exit is Exit.DONE
     assert broken.calls == 1
     assert isinstance(watcher.events[-1], Finished)
-    assert "Broken failed" in next(e["message"] for e in journal(report) if e["event"] == "observer failed")
+    assert "Broken failed" in happened(report.folder, "observer failed")[0]["message"]
 
 
 async def test_an_observer_that_fails_at_the_very_end_is_written_down_too(tmp_path: Path) -> None:
@@ -306,7 +302,8 @@ async def test_an_observer_that_fails_at_the_very_end_is_written_down_too(tmp_pa
         observers=[Late()],
     )
     assert report.ending.exit is Exit.DONE
-    assert journal(report)[-1]["event"] == "observer failed"
+    assert events(report.folder, "happened", "state")[-1]["event"] == "observer failed"
+    assert documents(report.folder)[-1][0] == "stop"
 
 
 async def test_stream_that_ends_by_itself_stops_the_run_at_once(tmp_path: Path) -> None:
