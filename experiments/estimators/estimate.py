@@ -19,6 +19,26 @@ class Estimate:
         """`{"value": ..., "error": ...}` as results are stored."""
         return {"value": self.value, "error": self.error}
 
+    def times(self, factor: float) -> "Estimate":
+        """The figure in another unit, or with its sign turned."""
+        return Estimate(self.value * factor, self.error * abs(factor))
+
+
+@dataclass(frozen=True)
+class RawAndSubtracted:
+    """A figure twice: from the counts as they are, and with the measured accidentals taken off them.
+
+    The raw one says what a user of the pairs gets, the other one what the source gives. They are never mixed
+    in one number; what a table shows without a word is the raw one."""
+
+    raw: Estimate
+    subtracted: Estimate
+
+    def to_json(self) -> dict[str, object]:
+        """`{"value": ..., "error": ..., "subtracted": {"value": ..., "error": ...}}`: a reader that knows of
+        no subtraction finds the raw figure."""
+        return {**self.raw.to_json(), "subtracted": self.subtracted.to_json()}
+
 
 def correlation(agree: int, differ: int) -> Estimate:
     """The correlation E = (agree - differ) / N of two two-valued outcomes, N = agree + differ.
@@ -43,3 +63,8 @@ def rate(counts: int, seconds: float) -> Estimate:
     if seconds <= 0:
         raise ValueError(f"a rate over {seconds} s")
     return Estimate(counts / seconds, sqrt(counts + 1) / seconds)
+
+
+def add(*terms: Estimate) -> Estimate:
+    """The sum of independent estimates."""
+    return Estimate(sum(term.value for term in terms), sqrt(sum(term.error**2 for term in terms)))

@@ -17,6 +17,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.estimators.bell import CHSH_ANGLES, expected_sign
 from experiments.estimators.estimate import Estimate, correlation, rate
 
 BELL_STATES = ("psi_minus", "psi_plus")
@@ -26,16 +27,10 @@ Counts = NDArray[np.int64]
 """Four-folds of one setting: `[Bell state, outcome at the first spoke, at the second]`, shape (2, 2, 2);
 outcome 0 is H."""
 
-CHSH = ("CHSH 00", "CHSH 01", "CHSH 10", "CHSH 11")
+CHSH = tuple(CHSH_ANGLES)
 
 SIGNS: dict[str, tuple[int, int]] = {
-    "ZZ": (-1, -1),
-    "XX": (-1, +1),
-    "YY": (-1, +1),
-    "CHSH 00": (-1, -1),
-    "CHSH 01": (+1, +1),
-    "CHSH 10": (-1, +1),
-    "CHSH 11": (-1, +1),
+    name: (expected_sign("Psi-", name), expected_sign("Psi+", name)) for name in ("ZZ", "XX", "YY", *CHSH)
 }
 """Setting -> sign of the expected correlation for Psi- and Psi+. ZZ, XX and YY are those of the Bell
 states themselves. The CHSH signs make S- = -E00 + E01 - E10 - E11 and S+ = -E00 + E01 + E10 + E11, the
