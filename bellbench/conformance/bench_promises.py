@@ -7,7 +7,7 @@ import pytest
 
 from bellbench.conformance.faults import recover
 from bellbench.conformance.promises import outside, readings, set_points
-from bellbench.conformance.stand import NAME, BenchStand, Subject
+from bellbench.conformance.stand import BRISK_S, NAME, BenchStand, Subject
 from drivers.errors import InstrumentError, LimitError
 
 __all__ = [
@@ -54,7 +54,7 @@ async def test_silence_ends_at_the_deadline_and_names_the_instrument(stand: Benc
 
 
 async def test_a_cancelled_question_leaves_the_line_in_step(stand: BenchStand) -> None:
-    await stand.driver.open()
+    await stand.hasten(BRISK_S)
     identity = await stand.driver.identity()
     before = await readings(stand)
     stand.sim.faults.late = 1

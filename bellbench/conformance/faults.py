@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bellbench.conformance.promises import readings
-from bellbench.conformance.stand import BenchStand
+from bellbench.conformance.stand import BRISK_S, BenchStand
 from drivers.errors import InstrumentError
 
 __all__ = [
@@ -98,6 +98,7 @@ async def test_no_fault_gives_a_question_the_answer_of_another(stand: BenchStand
 
 async def test_the_instruments_own_errors_are_errors(stand: BenchStand) -> None:
     await stand.prepare()
+    await stand.hasten(BRISK_S)
     for control in stand.settable():
         if control.limits is None:
             continue
@@ -115,6 +116,7 @@ async def test_the_instruments_own_errors_are_errors(stand: BenchStand) -> None:
 
 async def test_a_power_cycle_ends_in_the_start_up_state_and_a_working_driver(stand: BenchStand) -> None:
     await stand.prepare()
+    await stand.hasten(BRISK_S)
     for control in stand.settable():
         if control.energises and control.limits is None:
             assert control.write is not None

@@ -22,6 +22,8 @@ DEADLINE_S = 5.0
 """Of an exchange that is to succeed: a simulator answers in microseconds, but the machine may be busy."""
 SHORT_S = 0.25
 """Of an exchange that may fail, so that a test need not wait long for it."""
+BRISK_S = 1.0
+"""Of exchanges of which one fails and the others are to succeed."""
 SETTLING_S = 300.0
 """Time, simulated or not, within which every instrument arrives at any set-point."""
 
@@ -99,10 +101,10 @@ class BenchStand(Stand):
         super().__init__(new_driver)
         self.bench, self.sim = bench, sim
 
-    async def hasten(self) -> None:
+    async def hasten(self, deadline_s: float = SHORT_S) -> None:
         """Go on with a driver that soon gives a silent instrument up, opened."""
         await self.driver.close()
-        self.driver = self.new_driver(SHORT_S)
+        self.driver = self.new_driver(deadline_s)
         await self.driver.open()
 
     async def let_pass(self, seconds: float) -> None:
