@@ -19,6 +19,7 @@ from drivers.capabilities import (
     TemperatureController,
     TimeTagger,
 )
+from experiments.config.interlock_checks import wrong_interlocks, wrong_limits
 from experiments.config.inventory import Inventory, driver_of
 from experiments.config.light_checks import wrong_light_paths
 from experiments.config.lightpaths import lights, outputs
@@ -77,6 +78,8 @@ def wrong_testbed(inventory: Inventory) -> Iterator[Fault]:
     yield from _detectors(inventory)
     yield from wrong_light_paths(inventory)
     yield from wrong_simulation(inventory)
+    yield from wrong_interlocks(inventory, inventory.testbed.interlocks)
+    yield from wrong_limits(inventory, inventory.testbed.limits)
 
 
 def _addresses(inventory: Inventory) -> Iterator[Fault]:

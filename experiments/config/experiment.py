@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, Strict, field_serializer, model_validator
 
 from drivers.units import Seconds
+from experiments.config.interlocks import Interlock, Limit
 from experiments.config.model import Name, NotNegative, Number, Part, Positive, Text
 from experiments.config.plan import PlanStep
 from experiments.config.problems import show_value
@@ -122,6 +123,9 @@ class Experiment(Part):
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]
     seed: Annotated[int, Strict(), Field(ge=0)] | None = None
     record: Record = Record()
+    interlocks: dict[Name, Interlock] = Field(default_factory=dict)
+    limits: dict[str, Limit] = Field(default_factory=dict)
+    """By the setting, such as `alice_pump.power`; they come on top of the testbed's."""
     reconnection: Reconnection = Reconnection()
     telemetry: Telemetry = Telemetry()
     published: dict[str, Published] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ every point of a sweep; what they return is free of errors. What cannot be read 
 it, never the rest.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args, get_origin
@@ -18,6 +18,8 @@ from drivers.errors import InstrumentError
 from experiments.config.crosscheck import wrong_address, wrong_testbed
 from experiments.config.experiment import Experiment
 from experiments.config.include import read_whole, without
+from experiments.config.interlock_checks import wrong_interlocks, wrong_limits, wrong_set_points
+from experiments.config.interlocks import Interlock, Limit
 from experiments.config.inventory import Inventory, construct, driver_of, nowhere
 from experiments.config.loader import Document
 from experiments.config.overrides import Override, overridden, parted
@@ -68,6 +70,12 @@ class LoadedExperiment:
     overrides: Mapping[str, object] = field(default_factory=dict)
     point: Point | None = None
     points: tuple["LoadedExperiment", ...] = ()
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What run.json says of how this came about: what was changed on the command line, and the sweep."""
+        sweep = {"sweep": self.point.to_json()} if self.point else {}
+        return ({"overrides": dict(self.overrides)} if self.overrides else {}) | sweep
 
 
 def load(
@@ -218,6 +226,7 @@ def _read_experiment(
         for number, step in steps.items():
             start: Path = ("plan", number, step.kind)
             problems += [document.problem(fault, start) for fault in step.faults(inventory, sections)]
+        problems += [document.problem(fault) for fault in _safety(data, steps, inventory)]
     done: set[str] = set()
     for number, step in steps.items():
         for kind in step.needs:
@@ -241,17 +250,36 @@ def _sections(data: Mapping[str, object], inventory: Inventory) -> tuple[Section
     """What steps measure with, as far as it is free of errors, and what of it does not fit the testbed."""
     settings = _item(SwappingSettings, data.get("settings"))
     given = data.get("pairs")
-    found = (
-        {name: _item(PairSettings, item) for name, item in given.items()} if isinstance(given, dict) else {}
-    )
-    pairs = {name: pair for name, pair in found.items() if pair is not None}
-    declared: dict[str, Collection[str]] = {"pairs": list(found)}
+    pairs = _items(PairSettings, given)
+    declared: dict[str, Collection[str]] = {"pairs": list(given) if isinstance(given, dict) else []}
     if data.get("settings") is not None:
         declared["settings"] = ()
     faults = [] if settings is None else _below(("settings",), settings.faults(inventory))
     for name, pair in pairs.items():
         faults += _below(("pairs", name), pair.faults(inventory))
     return Sections(settings, pairs, declared), faults
+
+
+def _safety(
+    data: Mapping[str, object], steps: Mapping[int, PlanStep], inventory: Inventory
+) -> Iterator[Fault]:
+    """What is wrong with the interlocks and limits of an experiment, and with set-points by any limit."""
+    interlocks, limits = _items(Interlock, data.get("interlocks")), _items(Limit, data.get("limits"))
+    yield from wrong_interlocks(inventory, interlocks)
+    for name in interlocks:
+        if name in inventory.testbed.interlocks:
+            taken = f"{show_value(name)} is an interlock of the testbed already; choose another name"
+            yield Fault(("interlocks", name), taken, at_key=True)
+    yield from wrong_limits(inventory, limits)
+    for number, step in steps.items():
+        points = step.set_points(inventory)
+        yield from _below(("plan", number, step.kind), wrong_set_points(points, inventory, limits))
+
+
+def _items(model: type[M], data: object) -> dict[str, M]:
+    """What is free of errors in a section."""
+    found = {name: _item(model, item) for name, item in data.items()} if isinstance(data, dict) else {}
+    return {name: item for name, item in found.items() if item is not None}
 
 
 def _below(start: Path, faults: Iterable[Fault]) -> list[Fault]:

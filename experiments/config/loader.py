@@ -18,9 +18,9 @@ This is one file; what it includes, and what a command line changes of it, are t
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -97,8 +97,24 @@ class Document:
 
     def problem(self, fault: Fault, start: Path = ()) -> Problem:
         """The place of a fault; its path goes on from `start`."""
-        place = self.at_key if fault.at_key else self.at_value
-        return place((*start, *fault.path), fault.message)
+        path = (*start, *fault.path)
+        if fault.at_key:
+            return self.at_key(path, fault.message)
+        problem = self.at_value(path, fault.message)
+        return replace(problem, column=self._column(path, problem, fault.letter)) if fault.letter else problem
+
+    def _column(self, path: Path, problem: Problem, letter: int) -> int:
+        """Where a letter of the text at `path` stands, when all of that is on the line of the problem."""
+        value: Any = self.data
+        for step in path:
+            value = value[step]
+        lines = self.sources.get(problem.file, "").splitlines()[problem.line - 1 : problem.line]
+        for line in lines if isinstance(value, str) and problem.line else ():
+            begin = problem.column - 1
+            begin += line[begin : begin + 1] in ("'", '"')
+            if line.startswith(value, begin):
+                return begin + letter + 1
+        return problem.column
 
 
 def read_document(path: FilePath) -> Document:

@@ -43,6 +43,12 @@ class PlanStep(Part):
         del inventory, sections
         yield from ()
 
+    def set_points(self, inventory: Inventory) -> "Iterator[SetPoint]":
+        """Every set-point of the step that its file states, of instruments that are known and fit; nothing
+        unless a step says so."""
+        del inventory
+        yield from ()
+
     @property
     def label(self) -> str | None:
         """What stands before the names of its results: `LABEL.chsh_s`. Steps of one kind that share it, or

@@ -19,6 +19,7 @@ from pydantic import Field, SerializeAsAny
 
 from drivers.capabilities import Settings
 from drivers.units import Fraction, Hertz, Metres
+from experiments.config.interlocks import Interlock, Limit
 from experiments.config.model import Channel, Name, NotNegative, Part, Positive, Text
 from experiments.config.polarization import Polarization
 from experiments.config.simulation import Simulation
@@ -210,6 +211,9 @@ class Testbed(Part):
     analysers: dict[Name, Analyser] = Field(default_factory=dict)
     bell_state_measurements: dict[Name, BellStateMeasurement] = Field(default_factory=dict)
     detectors: dict[Name, Detector] = Field(default_factory=dict)
+    interlocks: dict[Name, Interlock] = Field(default_factory=dict)
+    limits: dict[str, Limit] = Field(default_factory=dict)
+    """By the setting: `alice_pump.power`."""
     simulation: Simulation | None = None
 
     @property
