@@ -100,7 +100,7 @@ class Session:
             folder,
             seed=self.seed,
             observers=[*observers, TelemetryObserver(publisher, experiment.experiment, nodes)],
-            about={"broker": {"host": publisher.host, "port": publisher.port}},
+            about={"broker": {"host": publisher.host, "port": publisher.port}, **self.loaded.about},
         )
         if publisher.trouble:
             self.telemetry_trouble = f"no broker at {publisher.host}:{publisher.port}, {publisher.trouble}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bellbench.configuration import read_changes, with_changes
 from bellbench.exit_codes import ExitCode
 from drivers.catalog import capability_of
 from drivers.units import format_si
@@ -18,14 +19,15 @@ from experiments.config.problems import ConfigError
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=str))
+@with_changes
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, problems included.")
-def check(file: str, as_json: bool) -> int:
+def check(file: str, changes: tuple[str, ...], sweeps: tuple[str, ...], as_json: bool) -> int:
     """Check FILE, an experiment or a testbed, with all that it names; opens no instrument.
 
-    Every error is printed with its place as file:line:column, all at once.
+    Every error is printed with its place as file:line:column, all at once and at every point of a sweep.
     """
     try:
-        loaded = load(file)
+        loaded = load(file, *read_changes(changes, sweeps))
     except ConfigError as error:
         if not as_json:
             raise
@@ -65,6 +67,7 @@ def _facts(loaded: LoadedExperiment | LoadedTestbed) -> dict[str, Any]:
         return facts
     experiment = loaded.experiment
     cost = estimate(experiment, testbed)
+    costs = [estimate(point.experiment, point.testbed) for point in loaded.points] or [cost]
     return (
         {"experiment": experiment.experiment, "title": experiment.title}
         | facts
@@ -89,6 +92,8 @@ def _facts(loaded: LoadedExperiment | LoadedTestbed) -> dict[str, Any]:
             "click_rates_hz": cost.click_rates_hz,
             "heralds_hz": cost.heralds_hz,
             "tag_bytes": cost.tag_bytes,
+            "points": [point.point.values for point in loaded.points if point.point],
+            "all_points_duration_s": sum(each.duration_s for each in costs),
         }
     )
 
@@ -130,12 +135,25 @@ def _plan(facts: dict[str, Any]) -> Iterator[str]:
         [f"{number}.", step["kind"], show_duration(step["duration_s"])]
         for number, step in enumerate(facts["plan"], 1)
     )
+    if points := facts["points"]:
+        yield f"Sweep, {len(points)} points, about {show_duration(facts['all_points_duration_s'])} in all"
+        yield from _table([[f"{path}:", *_few(values)] for path, values in _by_path(points).items()])
     if facts["click_rates_hz"] is None:
         yield "Rates and disk space: not known before the light is on"
         return
     clicks = format_si(sum(facts["click_rates_hz"].values()), "cps", 3)
     yield f"Expected: {clicks} in all, {facts['heralds_hz']:.3g} heralds/s"
     yield f"Tags kept ({facts['record']}): up to {facts['tag_bytes'] / 1e6:,.0f} MB"
+
+
+def _by_path(points: list[dict[str, object]]) -> dict[str, list[str]]:
+    """The values that each path has in a sweep, each once."""
+    return {path: list(dict.fromkeys(str(point[path]) for point in points)) for path in points[0]}
+
+
+def _few(values: list[str]) -> list[str]:
+    shown = values if len(values) <= 6 else [*values[:3], "...", values[-1]]
+    return [", ".join(shown)]
 
 
 def _table(rows: Any) -> Iterator[str]:

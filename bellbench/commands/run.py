@@ -5,14 +5,20 @@ import json
 import secrets
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bellbench.configuration import read_changes, with_changes
 from bellbench.exit_codes import ExitCode
 from experiments.config.files import LoadedExperiment, load_experiment
 from experiments.config.problems import ConfigError
+
+if TYPE_CHECKING:
+    from experiments.engine.run import RunReport
 
 
 @click.command()
@@ -27,35 +33,75 @@ from experiments.config.problems import ConfigError
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Of everything random; by default the file's, or a new one."
 )
+@with_changes
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 @click.option("--quiet", is_flag=True, help="Print the results alone.")
-def run(file: str, runs: Path, seed: int | None, as_json: bool, quiet: bool) -> int:
-    """Carry out the experiment in FILE.
+def run(
+    file: str,
+    runs: Path,
+    seed: int | None,
+    changes: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Carry out the experiment in FILE, or one run for each point of its sweep.
 
     Ctrl-C aborts: the instruments are made safe, and what was measured is kept.
     """
     try:
-        loaded = load_experiment(file)
+        loaded = load_experiment(file, *read_changes(changes, sweeps))
     except ConfigError as error:
         if as_json:
             problems = [vars(problem) for problem in error.problems]
             about = {"folder": None, "state": "refused", "exit_code": 2, "problems": problems}
             click.echo(json.dumps(about, indent=2))
         raise
-    if seed is None:
-        seed = loaded.experiment.seed if loaded.experiment.seed is not None else secrets.randbits(32)
-    return asyncio.run(_run(loaded, runs, seed, as_json=as_json, quiet=quiet))
+    if seed is not None and any(what.point and "seed" in what.point.values for what in loaded.points):
+        raise click.UsageError("the seed is swept; leave --seed out")
+    anew = secrets.randbits(32)
+
+    def one(what: LoadedExperiment) -> "RunReport":
+        given = seed if seed is not None else what.experiment.seed
+        report = asyncio.run(_run(what, runs, anew if given is None else given, as_json=as_json, quiet=quiet))
+        if not (as_json and what.point):
+            _tell(report, as_json=as_json)
+        return report
+
+    if not loaded.points:
+        return ExitCode(one(loaded).ending.exit)
+    return _sweep(loaded, one, as_json=as_json)
 
 
-async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool, quiet: bool) -> int:
+def _sweep(
+    loaded: LoadedExperiment, one: "Callable[[LoadedExperiment], RunReport]", *, as_json: bool
+) -> ExitCode:
+    """Carry out all points and tell how they went."""
     from rich.console import Console
 
-    from bellbench.display import LiveDisplay, PlainLines, results_table
+    from bellbench.sweeps import carry_out_all, sweep_table, worst
+
+    done = carry_out_all(loaded.points, one)
+    code = worst(done)
+    if as_json:
+        about = {"sweep": done[0].point.sweep, "of": len(loaded.points), "exit_code": int(code)}
+        click.echo(json.dumps({**about, "points": [d.to_json() for d in done]}, indent=2))
+    else:
+        Console().print(sweep_table(done))
+    return code
+
+
+async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool, quiet: bool) -> "RunReport":
+    from rich.console import Console
+
+    from bellbench.display import LiveDisplay, PlainLines
     from bellbench.session import Session
     from experiments.engine.events import RunObserver
 
     console = Console()
     title = f"{loaded.experiment.title or loaded.experiment.experiment} (seed {seed})"
+    if loaded.point:
+        title += f", {loaded.point}"
     observers: list[RunObserver] = []
     async with AsyncExitStack() as stack:
         if not (as_json or quiet):
@@ -72,6 +118,15 @@ async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool
         report = await session.carry_out(observers)
     if session.telemetry_trouble:
         click.echo(f"telemetry did not get through: {session.telemetry_trouble}", err=True)
+    return report
+
+
+def _tell(report: "RunReport", *, as_json: bool) -> None:
+    """How the run ended, and its results."""
+    from rich.console import Console
+
+    from bellbench.display import results_table
+
     if as_json:
         about = {
             "folder": str(report.folder) if report.folder else None,
@@ -82,10 +137,10 @@ async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool
         }
         click.echo(json.dumps(about, indent=2))
     else:
+        console = Console()
         if report.results:
             console.print(results_table(report.results))
         if report.folder:
             console.print(f"{report.ending.state}: {report.folder}", markup=False, highlight=False)
     if report.ending.message:
         click.secho(report.ending.message, err=True, fg="red" if sys.stderr.isatty() else None)
-    return ExitCode(report.ending.exit)

@@ -36,11 +36,17 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a sweep: `number` of `of`, from 1, and the value of each path, as it would be written."""
+    """One point of a sweep: `number` of `of`, from 1, and the value of each path, as it would be written.
+    `sweep` is what all points of one have in common, empty until it is carried out."""
 
     number: int
     of: int
     values: dict[str, object] = field(default_factory=dict)
+    sweep: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As run.json of a point's run has it."""
+        return {"id": self.sweep, "point": self.number, "of": self.of, "values": self.values}
 
     def __str__(self) -> str:
         values = ", ".join(

@@ -118,7 +118,7 @@ def test_help_lists_every_command_and_every_exit_code(capsys: pytest.CaptureFixt
 def test_errors_of_commands_become_exit_codes(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: str) -> None:
+    def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("bellbench.commands.check.load", fail)
