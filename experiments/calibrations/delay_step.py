@@ -5,20 +5,23 @@ whichever way the polarization goes, so that all peaks are strong and one fit ti
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 
 from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateDelays
 from experiments.engine.bench import Bench
-from experiments.engine.events import Happened
+from experiments.engine.events import DelaySeen, Happened
 from experiments.engine.motion import turn
-from experiments.engine.outcome import RunError
+from experiments.engine.outcome import RunError, StorageError
 from experiments.engine.record import utc_now
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting, linear
+from timetags.clocks.track import TrackPoint
 
 TRACKED_DELAYS = "tracked delays"
 """The calibration that goes on after the delays were found: the `DelayTracker` that follows them."""
@@ -60,7 +63,7 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         except CalibrationError as error:
             raise RunError(str(error)) from error
         context.calibrations.put("delays", found)
-        about = _record(found, context.folder.name, self.parameters.duration)
+        about = _record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
         context.store_calibration("delays", about)
         tracker = DelayTracker(
             [bench.channel(name) for name in hub],
@@ -68,6 +71,7 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
             {bench.channel(name): delay for name, delay in found.delays_ps().items()},
             time_ps=(begin + end) // 2,
             error_ps=max(delay.error_ps for delay in found.fine.values()),
+            on_point=_teller(context, settings.spokes),
         )
         context.calibrations.put(TRACKED_DELAYS, tracker)
         # A tagger without a detector of this experiment has no shift of its own; any will do.
@@ -76,7 +80,21 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
 
 
-def _record(found: DelayCalibration, run: str, seconds: float) -> dict[str, object]:
+def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
+    """Puts what the tracker sees, in whatever thread, on record in the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def tell(spoke: int, point: TrackPoint) -> None:
+        with suppress(StorageError):  # a disk that is full stops the run elsewhere
+            context.announce(DelaySeen(spokes[spoke], **asdict(point)))
+
+    def on_point(spoke: int, point: TrackPoint) -> None:
+        loop.call_soon_threadsafe(tell, spoke, point)
+
+    return on_point
+
+
+def _record(found: DelayCalibration, run: str, seconds: float, middle_ps: int) -> dict[str, object]:
     """The calibration for calibrations.json: each value with its unit, uncertainty, time and run."""
     coarse = {
         name: {"value": shift, "unit": "ps", "uncertainty": 0} for name, shift in found.shifts_ps.items()
@@ -100,6 +118,7 @@ def _record(found: DelayCalibration, run: str, seconds: float) -> dict[str, obje
         "utc": utc_now(),
         "run": run,
         "taken_s": seconds,
+        "middle_ps": middle_ps,
         "convention": "time on the hub's base = tagger time + tagger shift + detector delay",
         "tagger_shifts": coarse,
         "detector_delays": fine,

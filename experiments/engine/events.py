@@ -213,6 +213,22 @@ class Peaks(StreamEvent):
 
 
 @dataclass(frozen=True)
+class DelaySeen(StreamEvent):
+    """Where a look at the correlation peak found the delay of a spoke against the hub, as its calibration
+    left it: fields as in `timetags.clocks.track.TrackPoint`. All of them tell the delays at any time."""
+
+    stream = "delays"
+    acknowledged = False
+    spoke: str
+    time_ps: int
+    offset_ps: float
+    error_ps: float
+    rate_ps_per_s: float
+    surprise: float
+    jumped: bool
+
+
+@dataclass(frozen=True)
 class PolarizationSeen(StreamEvent):
     """The normalised Stokes vector of a probe behind a link, and its fidelity to the state that it should
     have: when it was only looked at, or before and after the controllers were turned by `strategy`."""
@@ -294,6 +310,7 @@ RunEvent = (
     | Happened
     | Baseline
     | Peaks
+    | DelaySeen
     | PolarizationSeen
     | Scan
     | SafeSeen
