@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from drivers.capabilities import Control, Instrument
 from drivers.units import Seconds, format_si
 from experiments.config.expressions import (
@@ -31,7 +33,7 @@ from experiments.config.expressions import (
     parse,
     parse_end,
 )
-from experiments.config.model import NotNegative, Part, Positive, Text
+from experiments.config.model import NotNegative, Part, Text
 from experiments.config.problems import choices, show_value
 
 SINGLES = "singles"
@@ -50,7 +52,7 @@ class Interlock(Part):
     when: Text
     clear: Text = ""
     hold: Annotated[Seconds, NotNegative] = 0.0
-    fresh: Annotated[Seconds, Positive] = 5.0
+    fresh: Annotated[Seconds, Field(ge=1)] = 5.0
     latch: bool = False
     action: Literal["warn", "pause", "abort"]
     resume: bool = False

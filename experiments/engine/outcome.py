@@ -4,7 +4,7 @@ import asyncio
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from drivers.errors import InstrumentError
@@ -38,7 +38,8 @@ class Exit(IntEnum):
     INSTRUMENT = 3
     """An instrument refused, went silent, or could not be reached."""
     NOT_SAFE = 4
-    """The safe state of an instrument could not be verified; it outranks every other code."""
+    """The safe state of an instrument could not be verified, which outranks every other code; or an interlock
+    has tripped, or the lease on emission and bias was lost."""
     OUTSIDE_ACCEPTANCE = 5
     """The run completed, but a figure lies outside what the experiment accepts."""
     STORAGE = 6
@@ -48,6 +49,10 @@ class Exit(IntEnum):
 
 class RunError(Exception):
     """The run cannot go on; the message says why and what to do."""
+
+
+class SafetyError(RunError):
+    """The run must not go on, for safety: it ends in the safe state at once, whatever could be tried else."""
 
 
 class StorageError(RunError):
@@ -99,7 +104,7 @@ class Ending:
         foremost."""
         exit_code = Exit.NOT_SAFE if self.exit is Exit.NOT_SAFE else Exit.STORAGE
         message = self.message if str(error) in self.message else f"{self.message}\n{error}".strip()
-        return Ending(State.FAILED, exit_code, message)
+        return replace(self, state=State.FAILED, exit=exit_code, message=message)
 
 
 def ending_of(failure: BaseException) -> Ending:
@@ -114,6 +119,8 @@ def ending_of(failure: BaseException) -> Ending:
                 State.FAILED, Exit.STORAGE, str(StorageError.from_os("writing the run folder", cause))
             )
     message = "\n".join(dict.fromkeys(str(c) or type(c).__name__ for c in causes))
+    if safety := [str(cause) for cause in causes if isinstance(cause, SafetyError)]:
+        return Ending(State.ABORTED, Exit.NOT_SAFE, "\n".join(dict.fromkeys(safety)))
     if any(isinstance(c, InstrumentError | OpenError) for c in causes):
         return Ending(State.FAILED, Exit.INSTRUMENT, message)
     if isinstance(causes[0], RunError):
