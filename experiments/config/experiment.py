@@ -127,6 +127,8 @@ class Experiment(Part):
     limits: dict[str, Limit] = Field(default_factory=dict)
     """By the setting, such as `alice_pump.power`; they come on top of the testbed's."""
     reconnection: Reconnection = Reconnection()
+    pause: Literal["lit", "dark"] = "lit"
+    """Whether a pause leaves the light as it is, or switches lasers off until a person resumes the run."""
     telemetry: Telemetry = Telemetry()
     published: dict[str, Published] = Field(default_factory=dict)
     accept: dict[str, Accept] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ Everything set is read back, and a value that is not what was asked for ends the
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 
 from drivers.capabilities import (
@@ -42,7 +42,9 @@ HOMING_S = 120.0
 """Deadline for homing. A K10CR1 needs 35 s for a whole turn at its 10 deg/s; paddles are faster."""
 LASER_S = 10.0
 WAIT_S = 60.0
-"""A wait has a safe point so often, in seconds of run clock."""
+"""What was waited is not waited again after an interruption, in pieces of so many seconds of run clock."""
+HOLD_S = 10.0
+"""A wait can be held or stopped so often, in seconds of run clock."""
 TOLERANCE = 0.02
 """How far a value read back may be from its set-point, relative to it: rounding by an instrument's
 electronics is far below, a set-point not taken far above."""
@@ -79,7 +81,7 @@ class BringUpStep(Step[BringUp]):
         context.progress("ramping detector bias")
         await _ramp_bias(bench, self.parameters.bias, clock)
         context.progress("switching lasers on")
-        await _light_up(bench, self.parameters.power, clock)
+        await light_up(bench, self.parameters.power, clock)
 
 
 class WaitStep(Step[Wait]):
@@ -93,7 +95,11 @@ class WaitStep(Step[Wait]):
 
     async def run(self, context: Context) -> None:
         while (left_s := self.parameters.duration - self.safe_points * WAIT_S) > 0:
-            await context.let_pass(min(WAIT_S, left_s), "waiting")
+            left_s = min(WAIT_S, left_s)
+            while left_s > 0:
+                await context.safe_point()
+                await context.let_pass(min(HOLD_S, left_s), "waiting")
+                left_s -= HOLD_S
             self.safe_points += 1
 
 
@@ -150,7 +156,8 @@ async def _ramp_bias(bench: Bench, bias_a: dict[str, float], clock: RunClock) ->
                 )
 
 
-async def _light_up(bench: Bench, power_w: dict[str, float], clock: RunClock) -> None:
+async def light_up(bench: Bench, power_w: Mapping[str, float], clock: RunClock) -> None:
+    """Switch these lasers on, each at its lowest power first, then at the power given, in watts."""
     lasers = [(bench.get(name, Laser), power) for name, power in power_w.items()]
     for laser, _ in lasers:
         await laser.set_power(laser.power_limits.low)

@@ -49,9 +49,7 @@ class ControlServer:
             try:
                 listening.bind(address)
                 self._path.chmod(0o600)
-                self._server = await asyncio.start_unix_server(
-                    self._talk, sock=listening, limit=LONGEST_LINE
-                )
+                self._server = await asyncio.start_unix_server(self._talk, sock=listening, limit=LONGEST_LINE)
             except OSError:
                 listening.close()
                 raise

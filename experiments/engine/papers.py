@@ -73,6 +73,7 @@ class Papers:
                 **self._about(ending.state),
                 "exit_code": int(ending.exit),
                 "message": ending.message,
+                "stopped": ending.stopped,
                 "ended_utc": utc_now(),
                 "run_time_s": run_time_s,
                 "safe_state": [asdict(outcome) for outcome in safe],

@@ -21,9 +21,10 @@ from drivers.capabilities import Control, Identity, Instrument, TimeTagger
 from drivers.errors import InstrumentError, LimitError, RefusedError
 from drivers.units import format_si
 from experiments.engine.clock import RunClock
+from experiments.engine.control import RunControl, Stopped
 from experiments.engine.events import Happened
 from experiments.engine.motion import NotSettledError, settle
-from experiments.engine.outcome import RunError, StorageError, causes_of
+from experiments.engine.outcome import RunError, SafetyError, StorageError, causes_of
 from experiments.engine.standing import (
     BROKEN_LINE,
     ChangedError,
@@ -96,13 +97,15 @@ class Reconnection:
         if self._times > MOST_AT_ONE_POINT:
             raise ExceptionGroup("interrupted too often", [self._unreliable(*item) for item in wrong.items()])
 
-    async def bring_back(self, wrong: Wrong, in_flux: Collection[str]) -> None:
+    async def bring_back(self, wrong: Wrong, in_flux: Collection[str], control: RunControl) -> None:
         """Return when every instrument stands as it was noted again, `wrong` being what is known to be amiss.
-        Settings of those `in_flux` are restored too. Raises a group of LostError after the deadline."""
+        Settings of those `in_flux` are restored too. A person who says resume makes it try at once. Raises
+        a group of LostError after the deadline, Stopped when the run is asked to stop."""
         end = self.clock.now() + self.deadline_s
         pause_s = FIRST_PAUSE_S
         asked: set[str] = set()
         while wrong:
+            tries = control.tries
             problems = await self._try(wrong, asked)
             # Others may have failed since, and somebody may have switched on what is off.
             wrong = {**problems, **await self.standing.survey(in_flux, without=problems)}
@@ -113,8 +116,16 @@ class Reconnection:
                 raise ExceptionGroup(
                     "instruments did not come back", [self._lost(*item) for item in wrong.items()]
                 )
-            await self.clock.sleep(min(pause_s, left_s))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await self._rest(min(pause_s, left_s), control, tries)
+            if control.stopping:
+                raise Stopped
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S) if control.tries == tries else FIRST_PAUSE_S
+
+    async def _rest(self, seconds: float, control: RunControl, tries: int) -> None:
+        """Wait until the next try; less when a person asks for one, after so many `tries`, or to stop."""
+        end = self.clock.now() + seconds
+        while (left_s := end - self.clock.now()) > 0 and control.tries == tries and not control.stopping:
+            await self.clock.sleep(min(left_s, FIRST_PAUSE_S))
 
     async def _try(self, wrong: Wrong, asked: set[str]) -> dict[str, InstrumentError]:
         """Try to get each of them back; returns those that cannot be had now, with the reason. `asked` are
@@ -263,6 +274,6 @@ def _allowed(control: Control, value: Value) -> Value:
 
 def _is_final(cause: BaseException) -> bool:
     """Whether a failure is none that an instrument which comes back can undo."""
-    if isinstance(cause, LostError | LimitError | StorageError):
+    if isinstance(cause, LostError | LimitError | StorageError | SafetyError):
         return True
     return not isinstance(cause, InstrumentError | RunError)

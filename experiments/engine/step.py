@@ -6,7 +6,7 @@ checks all that before anything is moved.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -50,6 +50,10 @@ class StepClock:
     def now(self) -> float:
         return self._clock.now()
 
+    def put_off(self, seconds: float) -> None:
+        """Give the step more time: the run was held meanwhile."""
+        self._end += seconds
+
     async def sleep(self, seconds: float) -> None:
         if self._clock.now() + seconds > self._end:
             raise DeadlineError(
@@ -77,6 +81,9 @@ class Context:
     announce: Callable[[RunEvent], None]
     progress: Callable[[str], None]
     """Tell observers what the step does now; the run adds how long it will take."""
+    safe_point: Callable[[], Awaitable[None]]
+    """Say that the run may be held or stopped here: returns when it may go on. Raises `Stopped`, which a step
+    lets pass."""
     results: Results
     store_results: Callable[[], None]
     """Write results.json from the results as they are."""
@@ -166,6 +173,9 @@ class Step(ABC, Generic[P]):
     @abstractmethod
     async def run(self, context: Context) -> None:
         """Do it. Raises what went wrong; must leave nothing running when cancelled."""
+
+    async def finish(self, context: Context) -> None:
+        """The run was stopped at a safe point of `run`: bring what was measured until there to its end."""
 
     async def interrupted(self, context: Context) -> None:
         """The run will pause because of an instrument: forget what was measured since the last safe point."""

@@ -12,6 +12,7 @@ import pytest
 from drivers.capabilities import Control, Identity, Limits, PolarizationController
 from drivers.errors import LimitError, RefusedError
 from experiments.config.plan import MeasureSwapping
+from experiments.engine.control import RunControl
 from experiments.engine.events import Happened, RunEvent, StateChanged, StepBegan
 from experiments.engine.outcome import Exit, State
 from experiments.engine.reconnection import LostError, Reconnection
@@ -428,7 +429,7 @@ async def test_settings_that_share_a_command_are_restored_one_after_another() ->
     identities = {"paddles": await paddles.identity()}
     reconnection = Reconnection({"paddles": paddles}, standing, clock, said.append, 120.0, identities)
     paddles.lose_power()
-    await reconnection.bring_back(await standing.survey(), ())
+    await reconnection.bring_back(await standing.survey(), (), RunControl())
     assert await paddles.angles() == pytest.approx((0.4, 0.8, 3.0))
     [back] = said
     assert (

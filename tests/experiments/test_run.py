@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engine import run as run_module
 from experiments.engine.events import Finished, Progress, RunEvent, StateChanged, StepBegan
 from experiments.engine.outcome import Exit, State
 from experiments.engine.record import RunFolder
@@ -326,7 +325,8 @@ def end_stream(tagger) -> None:
 
 def test_steps_and_parameters_go_together() -> None:
     from experiments.config.plan import STEPS as PARAMETERS
+    from experiments.engine import course
     from experiments.engine.registry import STEPS
 
     assert STEPS.keys() == PARAMETERS.keys()
-    assert run_module.make_step(WAIT).kind == "wait"
+    assert course.make_step(WAIT).kind == "wait"

@@ -1,0 +1,160 @@
+"""The course of a plan: its steps one after another, with tags collected beside them.
+
+It guarantees that a run is held, or stopped, at safe points alone: before a step, and where a step says so.
+While an instrument that lost its power or its line comes back (see `reconnection`) the run is paused, and
+then goes on from its step's last safe point. After a tag stream broke, its recording is given up, and what
+was calibrated in it comes first on the plan again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from drivers.errors import InstrumentError
+from experiments.engine.control import RunControl, Stopped
+from experiments.engine.events import Progress, RunEvent, StepBegan, StepEnded
+from experiments.engine.outcome import RunError, State
+from experiments.engine.pausing import SafePoints
+from experiments.engine.reconnection import Reconnection, Wrong, reason_of
+from experiments.engine.recording import Recording
+from experiments.engine.registry import make_step
+from experiments.engine.step import Context, Step, StepClock
+
+Enter = Callable[[State, str], Awaitable[None]]
+
+
+class Course:
+    """The steps of one run. `context` is what they may use; `enter` makes the run enter a state."""
+
+    def __init__(
+        self,
+        context: Context,
+        recording: Recording,
+        reconnection: Reconnection,
+        control: RunControl,
+        enter: Enter,
+        announce: Callable[[RunEvent], None],
+    ) -> None:
+        self._context, self._clock = context, context.clock
+        self._recording, self._reconnection = recording, reconnection
+        self._enter, self._announce = enter, announce
+        self._control = control
+        self._safe_points = SafePoints(control, context, enter)
+        self.steps = [make_step(parameters) for parameters in context.experiment.plan]
+        self._left = deque(range(len(self.steps)))
+        """The steps of the plan that are to be done, the present one first."""
+        self.step: Step[Any] | None = None
+        """The present one."""
+        self._step_began = 0.0
+        self._left_after_step = 0.0
+
+    async def carry_out(self) -> None:
+        """Do the steps. Raises Stopped after it was asked to stop and has finished well."""
+        while self._left:
+            try:
+                async with asyncio.TaskGroup() as beside:
+                    await self._go_on(beside)
+            except ExceptionGroup as failure:
+                if not self._left or not (wrong := await self._diagnose(failure)):
+                    raise
+                await self._pause(wrong, recording_is_lost=True)
+        if self._control.stopping:
+            raise Stopped
+        self._announce(Progress("done", self._clock.now(), 0.0))
+
+    def progress(self, doing: str) -> None:
+        """Tell what is done now, and how long the rest will take."""
+        now = self._clock.now()
+        left = self._left_after_step
+        if self.step:
+            left += max(0.0, self.step.parameters.estimated_s - (now - self._step_began))
+        self._announce(Progress(doing, now, left))
+
+    async def safe_point(self) -> None:
+        """A safe point: wait here while the run is held. Raises Stopped when it is to stop."""
+        assert self.step is not None
+        waited_s = await self._safe_points.reached(self.step.kind)
+        self._step_began += waited_s
+        if isinstance(self._context.clock, StepClock):
+            self._context.clock.put_off(waited_s)
+
+    async def _go_on(self, beside: asyncio.TaskGroup) -> None:
+        """Do what is left of the plan, with one recording."""
+        while self._left:
+            number = self._left[0]
+            step = self.step = self.steps[number]
+            self._context.changes = step.changes(self._context.bench, self._context.experiment)
+            self._context.clock = self._clock
+            try:
+                await self.safe_point()
+                if step.needs_tags and not self._recording.goes_on:
+                    await self._recording.begin(self._context.tag_files, beside)
+                    self._context.tags, self._context.recordings = (
+                        self._recording.tags,
+                        self._recording.number,
+                    )
+                await self._do(step, number + 1)
+            except Stopped:
+                # Not raised on: the group beside would make a failure of it.
+                self._left.clear()
+                break
+            self._left.popleft()
+        if self._recording.goes_on:
+            await self._context.tags.stop()
+
+    async def _do(self, step: Step[Any], number: int) -> None:
+        self._step_began = self._clock.now()
+        self._left_after_step = sum(s.parameters.estimated_s for s in self.steps[number:])
+        count, estimated_s = len(self.steps), step.parameters.estimated_s
+        self._announce(StepBegan(number, count, step.kind, estimated_s))
+        while True:
+            self.progress(step.kind)
+            self._context.clock = StepClock(self._clock, step.kind, step.deadline_s)
+            try:
+                await step.run(self._context)
+                await self._context.standing.note(self._context.changes)
+                break
+            except Stopped:
+                await step.finish(self._context)
+                self._announce(StepEnded(number, count, step.kind, self._clock.now() - self._step_began))
+                raise
+            except (InstrumentError, RunError) as failure:
+                wrong = await self._diagnose(failure)
+                recording = self._recording.goes_on and not wrong.keys().isdisjoint(self._context.tags.feeds)
+                if not wrong or recording:
+                    raise
+            await self._pause(wrong)
+        self._announce(StepEnded(number, count, step.kind, self._clock.now() - self._step_began))
+        await asyncio.to_thread(self._context.folder.documents.sync)
+
+    async def _diagnose(self, failure: Exception) -> Wrong:
+        """The instruments because of which the run shall pause; none when the failure is to end it."""
+        task = asyncio.current_task()
+        if self.step is None or not self.step.can_go_on or (task is not None and task.cancelling()):
+            return {}
+        return await self._reconnection.diagnose(failure, self._context.changes)
+
+    async def _pause(self, wrong: Wrong, *, recording_is_lost: bool = False) -> None:
+        """Wait until these instruments are back. Raises Stopped when somebody asks to stop meanwhile: the run
+        then ends at its last safe point."""
+        assert self.step is not None
+        self._reconnection.count(wrong, (self.step, self.step.safe_points))
+        await self.step.interrupted(self._context)
+        why = "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items())
+        await self._enter(State.PAUSED, why)
+        self.progress("paused")
+        if recording_is_lost:
+            await self._recording.give_up()
+            self._calibrate_again()
+        await self._reconnection.bring_back(wrong, self._context.changes, self._control)
+        await self._enter(State.RUNNING, f"{self.step.kind} goes on from its last safe point")
+
+    def _calibrate_again(self) -> None:
+        plan = self._context.experiment.plan
+        again = [
+            n for n in range(self._left[0]) if self.steps[n].needs_tags and self.steps[n].makes_calibrations
+        ]
+        for number in again:
+            self.steps[number] = make_step(plan[number])
+        self._left.extendleft(reversed(again))
