@@ -49,6 +49,13 @@ class Polarization(str):
         angle = ANGLE.parse(str(self))
         return cos(angle), sin(angle)
 
+    @property
+    def stokes(self) -> tuple[float, float, float]:
+        """The Stokes vector (s1, s2, s3), of length 1."""
+        h, v = map(complex, self.jones)
+        cross = h.conjugate() * v
+        return abs(h) ** 2 - abs(v) ** 2, 2 * cross.real, 2 * cross.imag
+
     @classmethod
     def parse(cls, text: str) -> "Polarization":
         """Raises ValueError that says what would be right."""

@@ -6,6 +6,7 @@ import pytest
 from experiments.calibrations.polarization import sphere
 from experiments.calibrations.polarization.learning import learn
 from experiments.calibrations.polarization.search import Link
+from experiments.config.polarization import Polarization
 from tests.experiments.scrambled_link import ACTUATORS, PROBES, SENT, ScrambledLink, any_turn, retarder
 
 PAULI = np.array([[[1, 0], [0, -1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]]])
@@ -24,9 +25,13 @@ def test_a_retarder_turns_the_sphere_as_its_jones_matrix_says() -> None:
         )
 
 
-def test_letters_are_the_jones_vectors_of_a_testbed_file() -> None:
+def test_letters_of_a_testbed_file_are_stokes_vectors() -> None:
+    """<s> of each Pauli matrix in the state of the letter's Jones vector."""
     for letter, jones in PROBES.items():
-        assert sphere.of_jones(jones) == pytest.approx(sphere.NAMED[letter], abs=1e-12)
+        state = np.array(jones)
+        expected = [(state.conj() @ pauli @ state).real for pauli in PAULI]
+        assert Polarization(letter).stokes == pytest.approx(expected, abs=1e-12)
+    assert Polarization("22.5 deg").stokes == pytest.approx((0.5**0.5, 0.5**0.5, 0), abs=1e-12)
 
 
 def test_rotation_vectors_go_there_and_back() -> None:
@@ -49,7 +54,7 @@ def test_probe_fidelity_is_not_pair_fidelity(theta: float) -> None:
     (1 + cos theta) / 2, whatever the axis; the latter is |tr U|^2 / 4."""
     axis = sphere.unit(np.array([0.3, -0.5, 0.8]))
     turn = sphere.rotations(theta * axis)
-    sent = np.stack([sphere.NAMED[letter] for letter in "HDR"])
+    sent = np.eye(3)  # H, D and R
     assert sphere.probe_fidelity(sent @ turn.T, sent) == pytest.approx((2 + np.cos(theta)) / 3)
     assert sphere.pair_fidelity(turn) == pytest.approx((1 + np.cos(theta)) / 2)
     jones = np.cos(theta / 2) * np.eye(2) - 1j * np.sin(theta / 2) * np.einsum("k,kij->ij", axis, PAULI)

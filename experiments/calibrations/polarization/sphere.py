@@ -16,23 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-NAMED: dict[str, Floats] = {
-    "H": np.array([1.0, 0.0, 0.0]),
-    "V": np.array([-1.0, 0.0, 0.0]),
-    "D": np.array([0.0, 1.0, 0.0]),
-    "A": np.array([0.0, -1.0, 0.0]),
-    "R": np.array([0.0, 0.0, 1.0]),
-    "L": np.array([0.0, 0.0, -1.0]),
-}
-"""Stokes vectors by the letters of a testbed file."""
-
-
-def of_jones(jones: tuple[complex, complex]) -> Floats:
-    """The Stokes vector of a normalised Jones vector (H, V)."""
-    h, v = jones
-    cross = complex(h).conjugate() * v
-    return np.array([abs(h) ** 2 - abs(v) ** 2, 2 * cross.real, 2 * cross.imag])
-
 
 def equator(angle_rad: ArrayLike) -> Floats:
     """Linear polarization at an angle from H towards V: (..., 3)."""
