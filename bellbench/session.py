@@ -19,6 +19,7 @@ from bellbench.telemetry import TelemetryObserver
 from experiments.config.files import LoadedExperiment
 from experiments.config.references import resolve
 from experiments.engine.clock import RunClock, WallClock
+from experiments.engine.control import RunControl
 from experiments.engine.events import RunObserver
 from experiments.engine.outcome import StorageError, ending_of
 from experiments.engine.record import RunFolder
@@ -57,6 +58,8 @@ class Session:
 
     def __init__(self, loaded: LoadedExperiment, runs: Path, seed: int) -> None:
         self.loaded, self.runs, self.seed = loaded, runs, seed
+        self.control = RunControl()
+        """By which the run can be paused, stopped and aborted while it goes on."""
         self.bench: Bench | None = None
         self.telemetry_trouble = ""
         """Why telemetry did not get through at the end of the run, when it did not."""
@@ -99,6 +102,7 @@ class Session:
             clock,
             folder,
             seed=self.seed,
+            control=self.control,
             observers=[*observers, TelemetryObserver(publisher, experiment.experiment, nodes)],
             about={"broker": {"host": publisher.host, "port": publisher.port}, **self.loaded.about},
         )

@@ -16,8 +16,10 @@ from bellbench.configuration import read_changes, with_changes
 from bellbench.exit_codes import ExitCode
 from experiments.config.files import LoadedExperiment, load_experiment
 from experiments.config.problems import ConfigError
+from experiments.engine.outcome import Exit
 
 if TYPE_CHECKING:
+    from experiments.engine.control import RunControl
     from experiments.engine.run import RunReport
 
 
@@ -47,7 +49,8 @@ def run(
 ) -> int:
     """Carry out the experiment in FILE, or one run for each point of its sweep.
 
-    Ctrl-C aborts: the instruments are made safe, and what was measured is kept.
+    Ctrl-C once lets the run finish well at its next safe point, twice aborts it. Either way the instruments
+    are made safe, and what was measured is kept.
     """
     try:
         loaded = load_experiment(file, *read_changes(changes, sweeps))
@@ -110,15 +113,30 @@ async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool
             else:
                 console.print(title, markup=False)
                 observers.append(PlainLines(console))
-        task = asyncio.current_task()
-        assert task is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         session = Session(loaded, runs, seed)
+        obey_signals(session.control)
         report = await session.carry_out(observers)
     if session.telemetry_trouble:
         click.echo(f"telemetry did not get through: {session.telemetry_trouble}", err=True)
     return report
+
+
+def obey_signals(control: "RunControl") -> None:
+    """Ctrl-C is a wish to stop, and again one to abort, as SIGTERM and SIGHUP are at once; before there is a
+    run, and after it, they end the present task."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def heard(number: signal.Signals) -> None:
+        if not control.in_charge:
+            task.cancel()
+        elif number is signal.SIGINT and not control.stopping:
+            control.stop("Ctrl-C; once more aborts")
+        else:
+            control.abort("Ctrl-C twice" if number is signal.SIGINT else number.name)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, heard, number)
 
 
 def _tell(report: "RunReport", *, as_json: bool) -> None:
@@ -143,4 +161,5 @@ def _tell(report: "RunReport", *, as_json: bool) -> None:
         if report.folder:
             console.print(f"{report.ending.state}: {report.folder}", markup=False, highlight=False)
     if report.ending.message:
-        click.secho(report.ending.message, err=True, fg="red" if sys.stderr.isatty() else None)
+        colour = "yellow" if report.ending.exit is Exit.DONE else "red"
+        click.secho(report.ending.message, err=True, fg=colour if sys.stderr.isatty() else None)
