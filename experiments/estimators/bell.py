@@ -10,7 +10,7 @@ bookkeeping"). One Bell state becomes another by a Pauli operation on the second
 to the light: turning the outcomes of the second analyser over does the same (the Pauli frame).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import cos, pi, sin, sqrt
 from typing import Literal, NamedTuple
 
@@ -74,3 +74,15 @@ def bell_vector(state: BellState) -> Complex:
     signs = SIGNS[state]
     vector[[0, 3] if signs.z > 0 else [1, 2]] = (1, signs.x)
     return vector / sqrt(2)
+
+
+def in_frame(
+    counts: NDArray[np.int64], second_bases: Sequence[Pauli], found: BellState, wanted: BellState
+) -> NDArray[np.int64]:
+    """Counts (settings, 2, 2) of one Bell state as those of another: the second analyser's outcomes turned
+    over wherever its basis asks for it, so that Psi- and Psi+ heralds, say, may be added."""
+    turned = counts.copy()
+    for k, basis in enumerate(second_bases):
+        if turns_over(basis, found, wanted):
+            turned[k] = counts[k, :, ::-1]
+    return turned

@@ -4,9 +4,9 @@ With CW sources d is the difference of the two clicks at the beam splitter, no s
 the two-sided exponential; a scan of a delay stage with pulsed light gives a Gaussian (`physics.md` 6, HOM).
 Only *heralded* dips are meant: the unheralded one of two thermal sources is flat, whatever the alignment.
 
-Errors come from the likelihood. Fewer than some 1,000 counts do not fix V, tau and the centre at once: give
-`tau` then, from the sources' correlation time, and the centre, which is 0 once delays are calibrated (with 400
-counts V = 0.5 comes out 0.15 too high otherwise).
+Errors come from the likelihood. Some hundred counts do not fix V, tau and the centre at once (V = 0.5 comes
+out 0.1 too high then): give `tau`, from the sources' correlation time, and the centre, which is 0 once delays
+are calibrated.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,13 @@ class Dip:
     freedom: int
 
 
-def dip_shape(positions: Floats, width: float, centre: float, tau: float, shape: Shape) -> Floats:
+def dip_shape(positions: Floats, width: float, centre: float | Floats, tau: float, shape: Shape) -> Floats:
     """The dip's depth in bins of this width about these positions, 1 at its bottom, averaged over each bin;
     with a width of 0, at the positions themselves."""
     u = positions - centre
     if width == 0:
-        return np.exp(-np.abs(u) / tau if shape == "exponential" else -(u**2) / (2 * tau**2))
+        points: Floats = np.exp(-np.abs(u) / tau if shape == "exponential" else -(u**2) / (2 * tau**2))
+        return points
     ends = u - width / 2, u + width / 2
     if shape == "exponential":
         below, above = (-np.sign(end) * tau * np.expm1(-np.abs(end) / tau) for end in ends)
@@ -65,8 +66,8 @@ def fit_dip(
     """Fit counts over positions (equal arrays, any unit of length or time; at least 5).
 
     `bin_width` is that of the bins, 0 for a scan of points. `tau` and `centre` are not fitted where they are
-    given. `exposures`: how long, or
-    against what reference, each point was counted; equal if not given. FitError if the counts do not say.
+    given. `exposures`: how long, or against what reference, each point was counted; equal if not given.
+    FitError if the fit does not settle.
     """
     positions, counts = np.asarray(positions, float), np.asarray(counts, float)
     weights = np.ones_like(counts) if exposures is None else np.asarray(exposures, float)
@@ -77,18 +78,23 @@ def fit_dip(
 
     def means(values: Floats) -> Floats:
         level, depth, place, width = values.tolist()
-        return weights * level * (1 - depth * dip_shape(positions, bin_width, place, width, shape))
+        dip = 1 - depth * dip_shape(positions, bin_width, place, width, shape)
+        expected: Floats = weights * level * dip
+        return expected
 
     given = {k: value for k, value in ((2, centre), (3, tau)) if value is not None}
     free = [k for k in range(4) if k not in given]
     # Every place and some widths: with these given, level and depth are found in one linear step.
+    places = (positions if centre is None else np.array([centre]))[:, None]
+    widths = [span / k for k in (40, 20, 10, 5, 2.5)] if tau is None else [tau]
     best, start = np.inf, np.zeros(4)
-    for place in positions if centre is None else [centre]:
-        for width in [span / k for k in (40, 20, 10, 5, 2.5)] if tau is None else [tau]:
-            level, depth = _linear(counts, weights, dip_shape(positions, bin_width, place, width, shape))
-            values = np.array([level, depth, place, width])
-            if (found := deviance(counts, means(values))) < best:
-                best, start = found, values
+    for width in widths:
+        shapes = dip_shape(positions, bin_width, places, width, shape)
+        level, depth = _linear(counts, weights, shapes)
+        found = deviance(counts, weights * level * (1 - depth * shapes))
+        k = int(np.argmin(found))
+        if found[k] < best:
+            best, start = found[k], np.array([level[k, 0], depth[k, 0], places[k, 0], width])
     # A dip is not narrower than a fifth of a bin (nothing would be seen of it) and not wider than the scan.
     low = np.array([1e-12, -1.0, positions.min(), 0.2 * spacing])
     high = np.array([np.inf, 2.0, positions.max(), span])
@@ -101,9 +107,10 @@ def fit_dip(
     fit = fit_poisson(model, start[free], counts, low[free], high[free])
     values = start.copy()
     values[free] = fit.values
-    # At V = 1 nothing is expected at the bottom, and its emptiness would count as certain knowledge. So errors
-    # are those at a slightly shallower dip: one count more where it would hold `missing` if it were empty.
-    missing = values[0] * float((weights * dip_shape(positions, bin_width, *values[2:], shape)).sum())
+    # At V = 1 nothing is expected at the bottom, and its emptiness would count as certain knowledge. Errors
+    # are those of a slightly shallower dip: with one count more among those that the deepest takes out.
+    deepest = dip_shape(positions, bin_width, float(values[2]), float(values[3]), shape)
+    missing = values[0] * float((weights * deepest).sum())
     shallower = values.copy()
     shallower[1] = min(values[1], 1.0) * missing / (missing + 1)
     errors = np.zeros(4)
@@ -114,11 +121,12 @@ def fit_dip(
     return Dip(depth_, centre_, tau_, level_, fit.deviance, fit.freedom)
 
 
-def _linear(counts: Floats, weights: Floats, shape: Floats) -> tuple[float, float]:
-    """Level and depth by least squares: counts = level w - drop w shape."""
-    w2, ws, wss = (weights**2).sum(), (weights**2 * shape).sum(), (weights**2 * shape**2).sum()
-    wn, wsn = (weights * counts).sum(), (weights * shape * counts).sum()
-    determinant = max(w2 * wss - ws**2, 1e-300)
-    level = max((wn * wss - ws * wsn) / determinant, 1e-9)
-    drop = (ws * wn - w2 * wsn) / determinant
-    return level, float(np.clip(drop / level, -0.9, 0.99))
+def _linear(counts: Floats, weights: Floats, shapes: Floats) -> tuple[Floats, Floats]:
+    """Level and depth by least squares, counts = weights (level - drop shape), for each row of shapes."""
+    w2 = (weights**2).sum()
+    ws, wss = (weights**2 * shapes).sum(axis=1), (weights**2 * shapes**2).sum(axis=1)
+    wn, wsn = (weights * counts).sum(), (weights * counts * shapes).sum(axis=1)
+    determinant = np.maximum(w2 * wss - ws**2, 1e-300)
+    level = np.maximum((wn * wss - ws * wsn) / determinant, 1e-9)
+    depth = np.clip((ws * wn - w2 * wsn) / determinant / level, -0.9, 0.99)
+    return level[:, None], depth[:, None]

@@ -1,4 +1,4 @@
-"""How good a pair source is as such: heralding efficiencies, CAR, g_SI, and its rates under their three names.
+"""How good a pair source is as such: heralding efficiencies, CAR, g_SI, and its rates by name.
 
 `CAR` here is true coincidences over accidental ones, (C - A) / A; papers that quote C / A have one more.
 A rate of pairs means something only with its window and with what was done to it, so it comes as `PairRate`
@@ -15,10 +15,10 @@ from experiments.estimators.pair_counts import Cells
 @dataclass(frozen=True)
 class Arm:
     """Singles of one analyser over some time, and how many of them come without any light (dark counts over
-    the same time, with the standard error with which that is known)."""
+    the same time, as well as that is known)."""
 
     singles: int
-    dark: Estimate = Estimate(0.0, 0.0)
+    dark: Estimate
 
     @property
     def of_light(self) -> float:

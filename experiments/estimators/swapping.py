@@ -10,7 +10,7 @@ sign is that of the expectation, not of the data: a visibility is negative when 
 one, and not biased upwards when there are few counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -67,6 +67,33 @@ def figures(counts: Mapping[str, Counts], live_s: float) -> Figures:
         visibility_xx=xx,
         visibility_yy=yy,
     )
+
+
+@dataclass(frozen=True)
+class AtWindow:
+    """The figures with one full coincidence window (seconds)."""
+
+    window_s: float
+    figures: Figures
+
+
+def against_window(counts: Mapping[float, Mapping[str, Counts]], live_s: float) -> tuple[AtWindow, ...]:
+    """Figures for each window, narrow to wide, from counts by window and setting, all over the same time.
+
+    A wide window holds what a narrow one holds, so the points of such a curve are not independent: they
+    scatter less against each other than their errors say."""
+    return tuple(AtWindow(window, figures(counts[window], live_s)) for window in sorted(counts))
+
+
+def widest_window(points: Sequence[AtWindow], sigmas: float = 3.0) -> AtWindow | None:
+    """The most pairs that still violate the CHSH inequality: the widest window whose S exceeds 2 by so many
+    standard errors; None if none does. Chosen by the data, it is too good by chance: measure anew with it."""
+    good = [
+        point
+        for point in points
+        if (s := point.figures.chsh_s) is not None and s.value - sigmas * s.error > 2
+    ]
+    return max(good, key=lambda point: point.window_s, default=None)
 
 
 def signed_correlation(name: str, counts: Counts, only: int | None = None) -> Estimate:
