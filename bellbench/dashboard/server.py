@@ -130,7 +130,9 @@ class DashboardServer:
         place = Place.parse(request.headers.get("last-event-id") or query.get("after", ""))
         return StreamingResponse(self._events(place, speed, at_s), media_type="text/event-stream")
 
-    async def _events(self, place: Place | None, speed: float | None, at_s: float | None) -> AsyncIterator[str]:
+    async def _events(
+        self, place: Place | None, speed: float | None, at_s: float | None
+    ) -> AsyncIterator[str]:
         """The text of the events for one reader, until there will be no more or a newer run is shown."""
         yield f"retry: {RETRY_MS}\n\n"
         folder = self._source()

@@ -167,13 +167,13 @@ function card(name) {
   const { label, unit } = figure(name);
   const value = element("span", { class: "value" });
   const error = element("span", { class: "error" });
-  const root = element("div", { class: "card", "data-figure": name }, element("dt", {}, label), element("dd", {}, value, error, unit ? element("span", { class: "unit" }, ` ${unit}`) : null));
+  const root = element("div", { class: "card", "data-figure": name }, element("dt", {}, label), element("dd", {}, value, error, unit ? element("span", { class: "unit" }, unit) : null));
   return {
     root,
     draw(number, spread, format) {
       const parts = format ? { value: format(number), error: "" } : withError(number, spread);
       say(value, parts.value);
-      say(error, parts.error ? ` ± ${parts.error}` : "");
+      say(error, parts.error ? `± ${parts.error}` : "");
     },
   };
 }

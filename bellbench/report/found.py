@@ -1,0 +1,148 @@
+"""The plots of a report, of what a run's measurements found: figures beside published ones, correlations by
+setting, density matrices."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bellbench.report.blocks import Plot
+from bellbench.report.figures import label_of, small_plots
+from bellbench.report.stored import Row, StoredRun
+from bellbench.report.style import INK, QUIET, TONES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+DENSITY_MATRIX = "density_matrix"
+BASIS = ("HH", "HV", "VH", "VV")
+
+
+def beside_published(run: StoredRun) -> Plot | None:
+    """Our figures beside the published ones, each on an axis of its own."""
+    figures = run.figures()
+    both = [(name, figures[name], run.published[name]) for name in run.published if name in figures]
+    if not both:
+        return None
+
+    def draw(figure: "FigureBase") -> None:
+        rows = figure.subplots(len(both), 1, squeeze=False)[:, 0]
+        figure.subplots_adjust(left=0.24, right=0.97, top=0.97, bottom=0.3 / height, hspace=1.3)
+        for axes, (name, ours, theirs) in zip(rows, both, strict=True):
+            _beside(axes, name, ours, theirs)
+
+    height = 0.25 + 0.52 * len(both)
+    caption = "Our figures (circles, one standard error) beside published ones (diamonds; arrows for bounds)."
+    return Plot("published", caption, draw, height)
+
+
+def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
+    label, unit = label_of(name)
+    axes.errorbar(ours["value"], 1, xerr=ours.get("error"), fmt="o", color=TONES[0], markersize=4, elinewidth=1.2)
+    points = [ours["value"] - (ours.get("error") or 0), ours["value"] + (ours.get("error") or 0)]
+    bound = theirs.get("above") if theirs.get("above") is not None else theirs.get("below")
+    if theirs.get("value") is not None:
+        axes.errorbar(theirs["value"], 0, xerr=theirs.get("error"), fmt="D", color=TONES[1], markersize=4)
+        points.append(theirs["value"])
+    elif bound is not None:
+        way = 1 if theirs.get("above") is not None else -1
+        reach = way * max(abs(ours["value"] - bound), 0.1 * abs(bound) or 1) * 0.6
+        axes.annotate(
+            "", (bound + reach, 0), (bound, 0), arrowprops={"arrowstyle": "->", "color": TONES[1], "linewidth": 1.2}
+        )
+        axes.plot(bound, 0, "|", color=TONES[1], markersize=8)
+        points += [bound, bound + reach]
+    room = 0.12 * (max(points) - min(points)) or 0.1
+    axes.set_xlim(min(points) - room, max(points) + room)
+    axes.set_ylim(-0.8, 1.8)
+    axes.set_yticks([0, 1], ["published", "measured"], color=QUIET)
+    axes.set_ylabel(f"{label}\n({unit})" if unit else label, rotation=0, ha="right", va="center", labelpad=48, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def correlations(run: StoredRun) -> Plot | None:
+    """The correlation E of each setting of the analysers, by heralded state."""
+    settings = {
+        name: found["correlation"]
+        for name, found in (run.results.get("settings") or {}).items()
+        if isinstance(found, Mapping) and isinstance(found.get("correlation"), Mapping)
+    }
+    if not settings:
+        return None
+    states = list(dict.fromkeys(state for found in settings.values() for state in found))
+
+    def draw(figure: "FigureBase") -> None:
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.09, right=0.985, top=0.88, bottom=0.14)
+        wide = 0.8 / max(len(states), 1)
+        for n, state in enumerate(states):
+            known = [(k, found[state]) for k, found in enumerate(settings.values()) if _known(found.get(state))]
+            x = [k + (n - (len(states) - 1) / 2) * wide for k, _ in known]
+            axes.bar(
+                x, [e["value"] for _, e in known], wide * 0.92, yerr=[e.get("error") or 0 for _, e in known],
+                color=TONES[n % len(TONES)], alpha=0.85, ecolor=INK, error_kw={"elinewidth": 0.8},
+                label=state.replace("psi_minus", "Ψ⁻").replace("psi_plus", "Ψ⁺").replace("_", " "),
+            )  # fmt: skip
+        axes.axhline(0, color=QUIET, linewidth=0.7)
+        axes.set_xticks(range(len(settings)), list(settings), color=INK)
+        axes.set_ylim(-1.05, 1.05)
+        axes.set_ylabel("correlation E")
+        axes.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+
+    return Plot("correlations", "Correlation of the outcomes in each setting, by heralded Bell state.", draw, 2.0)
+
+
+def _known(estimate: Any) -> bool:
+    return isinstance(estimate, Mapping) and estimate.get("value") is not None
+
+
+def density_matrices(run: StoredRun) -> list[Plot]:
+    """Every density matrix in the results, real and imaginary part."""
+    found = {}
+    for name, value in run.results.items():
+        if DENSITY_MATRIX in name and (matrix := _matrix(value)) is not None:
+            found[name] = matrix
+        elif isinstance(value, Mapping) and (matrix := _matrix(value.get(DENSITY_MATRIX))) is not None:
+            found[name] = matrix
+    return [_density_matrix(name, matrix) for name, matrix in found.items()]
+
+
+def _matrix(value: Any) -> NDArray[np.complex128] | None:
+    """A square matrix, stored as real and imaginary part, or with pairs of numbers as elements."""
+    try:
+        if isinstance(value, Mapping):
+            made = np.array(value["real"], float) + 1j * np.array(value["imag"], float)
+        else:
+            parts = np.array(value, float)
+            made = parts if parts.ndim == 2 else parts[..., 0] + 1j * parts[..., 1]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    return made.astype(complex) if made.ndim == 2 and made.shape[0] == made.shape[1] else None
+
+
+def _density_matrix(name: str, matrix: NDArray[np.complex128]) -> Plot:
+    size = len(matrix)
+    letters = BASIS if size == len(BASIS) else tuple(map(str, range(size)))
+
+    def draw(figure: "FigureBase") -> None:
+        axes_of = small_plots(figure, 2)
+        figure.subplots_adjust(left=0.07, right=0.9, top=0.9, bottom=0.12)
+        for axes, part, title in zip(axes_of, (matrix.real, matrix.imag), ("Re ρ", "Im ρ"), strict=True):
+            shown = axes.imshow(part, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+            for (row, column), value in np.ndenumerate(part):
+                colour = "white" if abs(value) > 0.35 else INK
+                axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=6.5, color=colour)
+            axes.set_title(title)
+            axes.set_xticks(range(size), [f"⟨{letter}|" for letter in letters], color=INK)
+            axes.set_yticks(range(size), [f"|{letter}⟩" for letter in letters], color=INK)
+            axes.grid(visible=False)
+            axes.tick_params(length=0)
+        figure.colorbar(shown, ax=axes_of, fraction=0.03, pad=0.03)
+
+    caption = f"Reconstructed density matrix ({name.replace('_', ' ')}), real and imaginary part."
+    return Plot(name, caption, draw, 2.9)
