@@ -12,7 +12,6 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -176,7 +175,7 @@ def _setting(name: str, settings: type[Settings]) -> SettingFacts:
     kind = quantity.name if quantity else _kind(field.annotation)
     example = quantity.example if quantity else next(iter(field.examples or ()), None)
     if quantity and default is not None:
-        default = format_si(default, _si_unit(quantity))
+        default = format_si(default, quantity.si_unit)
     return SettingFacts(field.alias or name, kind, example, field.is_required(), default)
 
 
@@ -184,10 +183,6 @@ def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     return getattr(annotation, "__name__", str(annotation))
-
-
-def _si_unit(quantity: Quantity) -> str:
-    return next(unit for unit, to_si in quantity.units.items() if to_si(Decimal(1)) == 1.0)
 
 
 def _first_paragraph(file: str, driver: type[Instrument]) -> str:

@@ -95,9 +95,38 @@ class Quantity:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        number: JsonSchemaValue = {"type": "number"} if "" in self.units else {"const": 0}
-        text = {"type": "string", "description": f"a {self.name}", "examples": [self.example]}
-        return {"anyOf": [text, number]}
+        return self.json_schema()
+
+    @property
+    def si_unit(self) -> str:
+        """The unit of the values that `parse` gives."""
+        return next(unit for unit, to_si in self.units.items() if to_si(Decimal(1)) == 1.0)
+
+    def json_schema(self, *, negative: bool = True, zero: bool = True) -> JsonSchemaValue:
+        """The JSON Schema of what `parse` takes, as far as a pattern can tell; `negative` and `zero` say
+        whether a field's own bounds allow it."""
+        number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+        units = "|".join(re.escape(spelling) for unit in self.units for spelling in _spellings(unit))
+        sign = "[+-]?" if negative and self.low < 0 else r"\+?"
+        not_zero = "" if zero else r"(?!0*\.?0*(?:[eE][+-]?[0-9]+)?\s*(?![0-9.]))"
+        bare_zero = r"|[+-]?(?:0+\.?0*|\.0+)" if zero and "" not in self.units else ""
+        text = {
+            "type": "string",
+            "description": f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}",
+            "examples": [self.example],
+            "pattern": rf"^\s*(?:{sign}{not_zero}{number}\s*(?:{units}){bare_zero})\s*$",
+        }
+        if "" in self.units:
+            limits = {"minimum": self.low, "maximum": self.high}
+            return {
+                "anyOf": [text, {"type": "number", **{k: v for k, v in limits.items() if math.isfinite(v)}}]
+            }
+        return {"anyOf": [text, {"const": 0}]} if zero else text
+
+
+def _spellings(unit: str) -> list[str]:
+    """The ways in which `parse` knows a unit."""
+    return [unit, "μ" + unit[1:], "u" + unit[1:]] if unit.startswith("µ") else [unit]
 
 
 TIME = Quantity(

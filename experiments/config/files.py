@@ -74,8 +74,8 @@ class LoadedExperiment:
     @property
     def about(self) -> dict[str, object]:
         """What run.json says of how this came about: what was changed on the command line, and the sweep."""
-        sweep = {"sweep": self.point.to_json()} if self.point else {}
-        return ({"overrides": dict(self.overrides)} if self.overrides else {}) | sweep
+        about: dict[str, object] = {"overrides": dict(self.overrides)} if self.overrides else {}
+        return {**about, "sweep": self.point.to_json()} if self.point else about
 
 
 def load(

@@ -1,6 +1,7 @@
 """Units as a technician writes them, and what is said when they are wrong."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,44 @@ def test_models_read_units_and_schemas_show_them() -> None:
         Fibre.model_validate({"delay": 0, "launch": "10 dBn"})
     schema = Fibre.model_json_schema()["properties"]
     assert schema["delay"]["anyOf"][0]["type"] == "string"
-    assert {"type": "number"} in schema["transmission"]["anyOf"]
+    assert {"type": "number", "minimum": 0.0, "maximum": 1.0} in schema["transmission"]["anyOf"]
+
+
+@pytest.mark.parametrize(
+    ("text", "any_sign", "positive"),
+    [
+        ("600 ps", True, True),
+        ("600ps", True, True),
+        (" 1e-3 s ", True, True),
+        (".5 us", True, True),
+        ("5 µs", True, True),
+        ("5 μs", True, True),
+        ("+7 min", True, True),
+        ("10 d", True, True),
+        ("-3 s", True, False),
+        ("0", True, False),
+        ("0.0", True, False),
+        ("0 s", True, False),
+        ("0.00e5 s", True, False),
+        ("0.001 s", True, True),
+        ("5", False, False),
+        ("5 m", False, False),
+        ("5 s s", False, False),
+        ("five s", False, False),
+        ("1e1000 s", False, False),
+    ],
+)
+def test_the_pattern_of_the_schema_takes_what_parse_takes(text: str, any_sign: bool, positive: bool) -> None:
+    """Parse is the judge where the sign does not matter; what is positive was decided by hand."""
+    whole = units.TIME.json_schema()["anyOf"][0]["pattern"]
+    above_zero = units.TIME.json_schema(negative=False, zero=False)["pattern"]
+    try:
+        units.TIME.parse(text)
+        parsed = True
+    except ValueError:
+        parsed = False
+    assert (bool(re.search(whole, text)), bool(re.search(above_zero, text))) == (any_sign, positive)
+    assert parsed is any_sign
 
 
 @pytest.mark.parametrize(
