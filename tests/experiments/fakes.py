@@ -460,7 +460,7 @@ def experiment(plan: Sequence[object] = PLAN, **more: object) -> LoadedExperimen
         }
     )
     stands = testbed()
-    resolved = {"experiment": {"experiment": "toy_swapping"}, "testbed": {"testbed": "toy"}}
+    resolved = {"experiment": what.model_dump(mode="json"), "testbed": stands.model_dump(mode="json")}
     return LoadedExperiment(
         what, stands, Inventory(stands, {}, {}), {"toy.yaml": "experiment: toy\n"}, resolved
     )
