@@ -14,6 +14,7 @@ from typing import Any
 from drivers.errors import InstrumentError
 from experiments.engine.control import RunControl, Stopped
 from experiments.engine.events import Progress, RunEvent, StepBegan, StepEnded
+from experiments.engine.maintenance import carry_out_due
 from experiments.engine.outcome import RunError, State
 from experiments.engine.pausing import SafePoints
 from experiments.engine.reconnection import Reconnection, Wrong, reason_of
@@ -72,12 +73,23 @@ class Course:
         self._announce(Progress(doing, now, left))
 
     async def safe_point(self) -> None:
-        """A safe point: wait here while the run is held. Raises Stopped when it is to stop."""
+        """A safe point of a step: wait here while the run is held, and carry out what upkeep is due. None of
+        it counts as time of the step. Raises Stopped when the run is to stop."""
+        await self._held()
+        began, of_step = self._clock.now(), self._context.clock
+        self._context.clock = self._clock
+        await carry_out_due(self._context)
+        self._context.clock = of_step
+        self._put_off(self._clock.now() - began)
+
+    async def _held(self) -> None:
         assert self.step is not None
-        waited_s = await self._safe_points.reached(self.step.kind)
-        self._step_began += waited_s
+        self._put_off(await self._safe_points.reached(self.step.kind))
+
+    def _put_off(self, seconds: float) -> None:
+        self._step_began += seconds
         if isinstance(self._context.clock, StepClock):
-            self._context.clock.put_off(waited_s)
+            self._context.clock.put_off(seconds)
 
     async def _go_on(self, beside: asyncio.TaskGroup) -> None:
         """Do what is left of the plan, with one recording."""
@@ -87,7 +99,7 @@ class Course:
             self._context.changes = step.changes(self._context.bench, self._context.experiment)
             self._context.clock = self._clock
             try:
-                await self.safe_point()
+                await self._held()
                 if step.needs_tags and not self._recording.goes_on:
                     await self._recording.begin(self._context.tag_files, beside)
                     self._context.tags, self._context.recordings = (

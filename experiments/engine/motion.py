@@ -21,8 +21,10 @@ class NotSettledError(DeadlineError):
     """Instruments answer but do not arrive."""
 
 
-async def settle(instruments: Sequence[Instrument], clock: RunClock, deadline_s: float) -> None:
-    """Wait until every instrument has reached its set-points, asking every `POLL_S`.
+async def settle(
+    instruments: Sequence[Instrument], clock: RunClock, deadline_s: float, poll_s: float = POLL_S
+) -> None:
+    """Wait until every instrument has reached its set-points, asking every `poll_s`.
 
     Raises NotSettledError, naming those that still move, after `deadline_s` seconds of run clock.
     """
@@ -37,7 +39,7 @@ async def settle(instruments: Sequence[Instrument], clock: RunClock, deadline_s:
                 f"not settled after {deadline_s:g} s: {names}",
                 "See whether something blocks the movement, then home it and run again",
             )
-        await clock.sleep(POLL_S)
+        await clock.sleep(poll_s)
         moving = await _unsettled(moving)
 
 

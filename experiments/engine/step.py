@@ -18,6 +18,7 @@ from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
 from experiments.engine.events import Live, Rates, RunEvent
 from experiments.engine.findings import Calibrations, Results
+from experiments.engine.maintenance import Maintenance, undisturbed_s
 from experiments.engine.record import RunFolder
 from experiments.engine.standing import Standing
 from experiments.engine.tag_files import TagFiles
@@ -82,8 +83,8 @@ class Context:
     progress: Callable[[str], None]
     """Tell observers what the step does now; the run adds how long it will take."""
     safe_point: Callable[[], Awaitable[None]]
-    """Say that the run may be held or stopped here: returns when it may go on. Raises `Stopped`, which a step
-    lets pass."""
+    """Say that the run may be held or stopped here, and upkeep be carried out: returns when it may go on.
+    Raises `Stopped`, which a step lets pass."""
     results: Results
     store_results: Callable[[], None]
     """Write results.json from the results as they are."""
@@ -92,6 +93,8 @@ class Context:
     recordings: int = 0
     """How many recordings have been begun: one, and one more after each time that a tag stream broke."""
     calibrations: Calibrations = field(default_factory=Calibrations)
+    maintenance: list[Maintenance] = field(default_factory=list)
+    """Upkeep of the bench, carried out at safe points of measuring steps."""
     _calibration_records: dict[str, object] = field(default_factory=dict)
 
     def store_calibration(self, name: str, record: object) -> None:
@@ -100,6 +103,10 @@ class Context:
         key = name if self.recordings < 2 else f"{name} of recording {self.recordings}"
         self._calibration_records[key] = record
         self.folder.write_json("calibrations.json", self._calibration_records)
+
+    def undisturbed_s(self) -> float:
+        """For how many seconds a measurement may count before the next safe point: until upkeep is due."""
+        return undisturbed_s(self.maintenance, self.clock.now())
 
     def show_live(
         self,
