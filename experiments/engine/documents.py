@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from experiments.engine.events import StreamEvent, Value, finite
 from experiments.engine.outcome import Ending, State, StorageError
-from timetags.files.lines import append_line, open_for_lines
+from timetags.files.lines import append_line, objects_of, open_for_lines
 from timetags.files.manifest import Segment
 
 DOCUMENTS = "documents.jsonl"
@@ -42,6 +42,8 @@ class Documents:
     def __init__(self, path: Path) -> None:
         self.uid = str(uuid4())
         """Of the run."""
+        self._author = ""
+        self._began = time.time()
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._descriptors: dict[str, tuple[str, str]] = {}
@@ -52,6 +54,28 @@ class Documents:
         with StorageError.when(DOCUMENTS):
             self._file = open_for_lines(path)
         self._syncer = _Syncer(self._file)
+
+    @classmethod
+    def continued(cls, path: Path, author: str) -> "Documents":
+        """The documents of a run whose process is gone, for somebody else, the `author`, to write to their
+        end. Raises StorageError, and LookupError for a file without a start document."""
+        with StorageError.when(DOCUMENTS):
+            found = [(line.get("name"), line.get("doc")) for line in objects_of(path.read_bytes())]
+        known = [(name, doc) for name, doc in found if isinstance(doc, dict)]
+        start = next((doc for name, doc in known if name == "start"), None)
+        if start is None:
+            raise LookupError(f"{path} has no start document")
+        documents = cls(path)
+        documents.uid, documents._began, documents._author = start["uid"], start["time"], f"{author}/"
+        streams = {doc.get("uid"): doc.get("name") for name, doc in known if name == "descriptor"}
+        for name, doc in known:
+            if name == "event" and (stream := streams.get(doc.get("descriptor"))):
+                documents._events[stream] = documents._events.get(stream, 0) + 1
+        return documents
+
+    def age_s(self) -> float:
+        """Seconds of wall time since the run began."""
+        return time.time() - self._began
 
     def start(self, facts: Mapping[str, object]) -> None:
         """The first document. `facts` says what the run is; event-model allows no key with a dot or slash."""
@@ -121,7 +145,7 @@ class Documents:
             self._file = -1
 
     def _uid(self) -> str:
-        return f"{self.uid}/{next(self._numbers)}"
+        return f"{self.uid}/{self._author}{next(self._numbers)}"
 
     def _described(self, event: StreamEvent, data: Mapping[str, Value], now: float) -> str:
         """The uid of the descriptor that fits an event, written before it when there is none yet."""
