@@ -44,13 +44,13 @@ def _asks(word: str) -> Callable[..., Any]:
 
 
 def _ask(word: str, name: str, runs: Path, why: str, *, wait: bool, as_json: bool) -> int:
+    from experiments.archive.finding import NoSuchRunError, find_run
     from experiments.engine.control_socket import GoneError, ask
-    from experiments.engine.run_names import NoRunError, find_run
 
     say = partial(_say, as_json=as_json)
     try:
         folder = find_run(runs, name)
-    except NoRunError as error:
+    except NoSuchRunError as error:
         return say(None, accepted=False, message=str(error), code=ExitCode.CONFIG)
     try:
         answer = ask(folder, word, why or f"bellbench runs {word}", wait=wait)
