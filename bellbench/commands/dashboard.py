@@ -52,7 +52,9 @@ def dashboard(
     try:
         listening = listen(port) if descriptor is None else socket.socket(fileno=descriptor)
     except OSError as error:
-        raise DashboardError(f"port {port} cannot be had ({error.strerror}); choose another with --port") from None
+        raise DashboardError(
+            f"port {port} cannot be had ({error.strerror}); choose another with --port"
+        ) from None
     server = DashboardServer(source, speed)
     if descriptor is None:
         click.echo(f"{url_of(listening)}  (Ctrl-C ends it)")

@@ -13,7 +13,8 @@ from bellbench.text import duration, with_error
 TONES = {"completed": "good", "aborted": "mixed", "paused": "mixed"}
 EXITS = {0: "", 5: ", but outside acceptance"}
 NOT_SAFE = 4
-KEY_FIGURES = 4
+KEY_FIGURES = ("chsh_s", "fidelity", "swap_rate_hz", "visibility_zz")
+"""Those in large type, of those that were measured; of a run with none of them the first ones."""
 EVENTS = 120
 """Of many events the last ones are printed."""
 QUIET_EVENTS = ("instrument",)
@@ -43,13 +44,14 @@ def _verdict(run: StoredRun) -> tuple[str, str]:
         tone = "bad"
     elif exit_code not in (0, None) and tone == "good":
         tone = "mixed"
-    return f"{words}. {message}".removesuffix(". ") + ("" if message else f" after {duration(run.duration_s)}"), tone
+    return f"{words}. {message}".removesuffix(". ") + (
+        "" if message else f" after {duration(run.duration_s)}"
+    ), tone
 
 
 def _key_figures(run: StoredRun) -> Iterator[tuple[str, str, str]]:
     known = run.figures()
-    wanted = [name for name in figures.FIGURES if name in known] or list(known)
-    for name in wanted[:KEY_FIGURES]:
+    for name in ([name for name in KEY_FIGURES if name in known] or list(known))[: len(KEY_FIGURES)]:
         label, unit = label_of(name)
         value, _, error = with_error(known[name]["value"], known[name].get("error")).partition(" ± ")
         yield figures.sentence(label), value, " ".join(filter(None, (f"± {error}" if error else "", unit)))
@@ -89,13 +91,23 @@ def _results(run: StoredRun) -> Iterator[Block]:
         label, unit = label_of(name)
         theirs = run.published.get(name) or {}
         ours = with_error(figure["value"], figure.get("error"))
-        rows.append((figures.sentence(label), f"{ours} {unit}".strip(), _published(theirs, unit), _apart(figure, theirs), theirs.get("source") or ""))
+        rows.append(
+            (
+                figures.sentence(label),
+                f"{ours} {unit}".strip(),
+                _published(theirs, unit),
+                _apart(figure, theirs),
+                theirs.get("source") or "",
+            )
+        )
     yield Table(("Figure", "Measured", "Published", "Apart", "Source"), rows, (2.5, 2.3, 1.2, 0.9, 3.6))
     notes = [str(f["takes"]) for f in known.values() if f.get("takes")]
     heralds, fourfolds = run.results.get("heralds"), run.results.get("fourfolds")
     if isinstance(heralds, int) and isinstance(fourfolds, int):
         live = duration(float(run.results.get("live_time_s") or 0))
-        notes.append(f"{fourfolds:,} four-folds in {heralds:,} heralds, {live} of data; accidentals not subtracted")
+        notes.append(
+            f"{fourfolds:,} four-folds in {heralds:,} heralds, {live} of data; accidentals not subtracted"
+        )
     if run.results.get("complete") is False:
         notes.append("the run did not complete: these are the figures so far")
     notes.append("errors are one standard error; Apart is the distance from the published value in them")
@@ -137,7 +149,7 @@ def _asked(run: StoredRun) -> Iterator[Block]:
         yield Table(("", "Step", "Parameters, in SI units"), rows, (0.3, 2, 6.8), "The plan")
     for name in ("settings", "pairs", "accept"):
         if experiment.get(name):
-            yield Paragraph(f"{name.capitalize()}: {_flat(experiment[name])}.")
+            yield Paragraph(f"{name.capitalize()}: {_flat(experiment[name])}. In SI units.", "note")
     if not rows:
         yield Paragraph("The configuration cannot be read.", "note")
 
@@ -145,7 +157,9 @@ def _asked(run: StoredRun) -> Iterator[Block]:
 def _flat(data: Any) -> str:
     """Nested settings in one line."""
     if isinstance(data, Mapping):
-        return "; ".join(f"{key} {_flat(value)}" for key, value in data.items() if value not in (None, {}, []))
+        return "; ".join(
+            f"{key} {_flat(value)}" for key, value in data.items() if value not in (None, {}, [])
+        )
     if isinstance(data, list):
         return ", ".join(map(_flat, data))
     return f"{data:g}" if isinstance(data, float) else str(data)
@@ -169,7 +183,10 @@ def _values(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             if "value" in value and "unit" in value:
                 unit = "" if value["unit"] == "1" else value["unit"]
-                yield f"{prefix}{key}", f"{with_error(value['value'], value.get('uncertainty'))} {unit}".strip()
+                yield (
+                    f"{prefix}{key}",
+                    f"{with_error(value['value'], value.get('uncertainty'))} {unit}".strip(),
+                )
             else:
                 yield from _values(value, f"{prefix}{key} ".replace("_", " "))
 
@@ -178,20 +195,17 @@ def _events(run: StoredRun) -> Iterator[Block]:
     uptime = run.stream("uptime")
     if uptime:
         yield _ledger(uptime, run.duration_s)
-    states = [(duration(row["t_s"]), f"run {row['state']}", row.get("message") or "") for row in run.stream("state")]
-    locks = [
-        (duration(row["t_s"]), f"interlock {row['name']} {row['state']}", row.get("message") or "")
+    told = [(row["t_s"], f"run {row['state']}", row.get("message") or "") for row in run.stream("state")]
+    told += [
+        (row["t_s"], f"interlock {row['name']} {row['state']}", row.get("message") or "")
         for row in run.stream("interlock")
     ]
-    happened = [
-        (duration(row["t_s"]), ("warning: " if row["level"] != "info" else "") + row["event"], row["message"])
+    told += [
+        (row["t_s"], ("warning: " if row["level"] != "info" else "") + row["event"], row["message"])
         for row in run.stream("happened")
         if row["event"] not in QUIET_EVENTS
     ]
-    tagged = [*zip((row["t_s"] for row in run.stream("state")), states, strict=True),
-              *zip((row["t_s"] for row in run.stream("interlock")), locks, strict=True),
-              *zip((r["t_s"] for r in run.stream("happened") if r["event"] not in QUIET_EVENTS), happened, strict=True)]  # fmt: skip
-    rows = [row for _, row in sorted(tagged, key=lambda pair: float(pair[0]))]
+    rows = [(duration(time_s), *words) for time_s, *words in sorted(told, key=lambda one: float(one[0]))]
     caption = f"The last {EVENTS} of {len(rows)} events" if len(rows) > EVENTS else ""
     yield Table(("Time", "Event", "What it says"), rows[-EVENTS:], (0.8, 2.2, 6.5), caption)
     lost = {name: n for name, n in (run.about.get("tags_lost") or {}).items() if n}
@@ -205,8 +219,15 @@ def _ledger(uptime: list[Row], end_s: float) -> Table:
     spans = [(row, end - row["t_s"]) for row, end in zip(uptime, ends, strict=True)]
     up = sum(span for row, span in spans if row["state"] == "up")
     total = sum(span for _, span in spans) or 1.0
-    rows = [(duration(row["t_s"]), row["state"], duration(span), row.get("reason") or "") for row, span in spans]
-    return Table(("From", "State", "For", "Why"), rows, (1, 1, 1, 6), f"Uptime {100 * up / total:.2f} % of {duration(total)}")
+    rows = [
+        (duration(row["t_s"]), row["state"], duration(span), row.get("reason") or "") for row, span in spans
+    ]
+    return Table(
+        ("From", "State", "For", "Why"),
+        rows,
+        (1, 1, 1, 6),
+        f"Uptime {100 * up / total:.2f} % of {duration(total)}",
+    )
 
 
 def _instruments(run: StoredRun) -> Iterator[Block]:
@@ -225,13 +246,25 @@ def _instruments(run: StoredRun) -> Iterator[Block]:
         outcome = safe.get(name)
         words = "not told" if outcome is None else "verified safe" if outcome["verified"] else "NOT VERIFIED"
         problem = (outcome or {}).get("problem") or ""
-        rows.append((name, (known.get(name) or {}).get("node", ""), identity.get(name, ""), f"{words} {problem}".strip()))
+        rows.append(
+            (
+                name,
+                (known.get(name) or {}).get("node", ""),
+                identity.get(name, ""),
+                f"{words} {problem}".strip(),
+            )
+        )
     if unsafe := [row[0] for row in rows if "NOT" in row[3]]:
         yield Paragraph(f"Not verified safe, go and look: {', '.join(unsafe)}.", "warning")
     yield Table(("Instrument", "Node", "Answered as", "Safe state"), rows, (1.9, 1, 3.8, 2.6))
-    values = [(row["instrument"], row["phase"], _flat(json.loads(row["values"] or "{}"))) for row in run.stream("baseline")]
+    values = [
+        (row["instrument"], row["phase"], _flat(json.loads(row["values"] or "{}")))
+        for row in run.stream("baseline")
+    ]
     if values:
-        yield Table(("Instrument", "", "Settings before the run and after it, in SI units"), values, (1.9, 0.9, 6.5))
+        yield Table(
+            ("Instrument", "", "Settings before the run and after it, in SI units"), values, (1.9, 0.9, 6.5)
+        )
 
 
 def _reproduce(run: StoredRun) -> Iterator[Block]:
@@ -249,8 +282,13 @@ def _reproduce(run: StoredRun) -> Iterator[Block]:
         f"host {environment.get('host', 'unknown')}. {where}"
     )
     if run.start.get("simulated"):
-        yield Paragraph("On the simulated bench the same seed gives the same tags and the same results.json, byte for byte.", "note")
-    packages = ", ".join(f"{package} {version}" for package, version in (environment.get("packages") or {}).items())
+        yield Paragraph(
+            "On the simulated bench the same seed gives the same tags and the same results.json, byte for byte.",
+            "note",
+        )
+    packages = ", ".join(
+        f"{package} {version}" for package, version in (environment.get("packages") or {}).items()
+    )
     if packages:
         yield Paragraph(f"Packages: {packages}.", "note")
     for clock, told in (environment.get("clocks") or {}).items():

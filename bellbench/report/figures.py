@@ -30,9 +30,18 @@ def label_of(name: str) -> tuple[str, str]:
     """A figure's name for people, and its unit."""
     if name in FIGURES:
         return FIGURES[name]
+    for figure, (label, unit) in FIGURES.items():
+        if name.startswith(f"{figure}_"):
+            return f"{label}, {state_name(name.removeprefix(f'{figure}_'))}", unit
     stem, _, unit = name.rpartition("_")
     known = {"hz": "1/s", "s": "s", "ps": "ps", "k": "K"}
     return (stem.replace("_", " "), known[unit]) if stem and unit in known else (name.replace("_", " "), "")
+
+
+def state_name(name: str) -> str:
+    """A Bell state as it is written."""
+    letters = {"psi_minus": "Ψ⁻", "psi_plus": "Ψ⁺", "phi_minus": "Φ⁻", "phi_plus": "Φ⁺"}
+    return letters.get(name, name.replace("_", " "))
 
 
 def sentence(text: str) -> str:
@@ -114,13 +123,17 @@ def peaks(run: StoredRun) -> Plot | None:
 
     def draw(figure: "FigureBase") -> None:
         for axes, row in zip(small_plots(figure, len(newest)), newest.values(), strict=True):
-            delays = (row["from_ps"] + row["bin_ps"] * np.arange(len(row["counts"]) + 1) - row["centre_ps"]) / 1e3
+            delays = (
+                row["from_ps"] + row["bin_ps"] * np.arange(len(row["counts"]) + 1) - row["centre_ps"]
+            ) / 1e3
             axes.axvspan(
                 *((row[edge] - row["centre_ps"]) / 1e3 for edge in ("window_begin_ps", "window_end_ps")),
                 color=BAND, alpha=0.18, linewidth=0,
             )  # fmt: skip
             for edge in ("window_begin_ps", "window_end_ps"):
-                axes.axvline((row[edge] - row["centre_ps"]) / 1e3, color=BAND_EDGE, linewidth=0.7, linestyle=":")
+                axes.axvline(
+                    (row[edge] - row["centre_ps"]) / 1e3, color=BAND_EDGE, linewidth=0.7, linestyle=":"
+                )
             axes.stairs(row["counts"], delays, color=TONES[0], linewidth=0.9)
             axes.set_title(sentence(row["name"]))
             axes.set_xlabel("delay from the peak (ns)")
@@ -148,7 +161,14 @@ def growth(run: StoredRun) -> Plot | None:
         for axes, name in zip(small_plots(figure, len(names)), names, strict=True):
             value, error = run.column("live", name), run.column("live", f"{name}_error")
             known = np.isfinite(value)
-            axes.fill_between(live_s[known], (value - error)[known], (value + error)[known], color=TONES[0], alpha=0.18, linewidth=0)
+            axes.fill_between(
+                live_s[known],
+                (value - error)[known],
+                (value + error)[known],
+                color=TONES[0],
+                alpha=0.18,
+                linewidth=0,
+            )
             axes.plot(live_s[known], value[known], color=TONES[0])
             _frame(axes, value[known], error[known], CLASSICAL.get(name))
             label, unit = label_of(name)
@@ -204,13 +224,15 @@ def rates(run: StoredRun) -> Plot | None:
             for tone, n in enumerate(members):
                 axes.plot(times, singles[:, n], color=TONES[tone % len(TONES)], label=run.detectors[n])
             axes.set_title(f"Singles of {stem} (1/s)")
-            axes.set_ylim(0, 1.35 * max(singles[:, members].max(), 1.0))
+            axes.set_ylim(0, (1.6 if len(members) > 2 else 1.3) * max(singles[:, members].max(), 1.0))
             axes.legend(loc="upper right", ncols=2, borderaxespad=0)
             in_thousands(axes)
         for axes in panels:
             axes.set_xlabel("time in the run (s)")
 
-    caption = f"Counts over time. Heralds and four-folds over {RATE_OVER_S:g} s of data each, longer in long runs."
+    caption = (
+        f"Counts over time. Heralds and four-folds over {RATE_OVER_S:g} s of data each, longer in long runs."
+    )
     return Plot("rates", caption, draw, 1.75 * rows_of(len(counts) + len(groups))[0])
 
 
@@ -240,7 +262,9 @@ def tracks(run: StoredRun) -> Plot | None:
         for tone, (name, track) in zip(TONES, points.items(), strict=False):
             time_s = [point["time_ps"] / 1e12 for point in track]
             offset, error = ([point[key] for point in track] for key in ("offset_ps", "error_ps"))
-            axes.errorbar(time_s, offset, error, color=tone, label=name, fmt="o-", markersize=2.5, elinewidth=0.8)
+            axes.errorbar(
+                time_s, offset, error, color=tone, label=name, fmt="o-", markersize=2.5, elinewidth=0.8
+            )
             for point in track:
                 if point.get("jumped"):
                     axes.axvline(point["time_ps"] / 1e12, color=tone, linewidth=0.8, linestyle=":")
@@ -248,7 +272,12 @@ def tracks(run: StoredRun) -> Plot | None:
         axes.set_ylabel("drift of the delay (ps)")
         axes.legend(ncols=4)
 
-    return Plot("tracks", "Drift of the delays since their calibration, as tracked by the pairs; dotted: jumps.", draw, 1.9)
+    return Plot(
+        "tracks",
+        "Drift of the delays since their calibration, as tracked by the pairs; dotted: jumps.",
+        draw,
+        1.9,
+    )
 
 
 def polarization(run: StoredRun) -> Plot | None:
@@ -260,16 +289,27 @@ def polarization(run: StoredRun) -> Plot | None:
         return None
 
     def draw(figure: "FigureBase") -> None:
-        panels = figure.subplots(len(links), 2, squeeze=False, gridspec_kw={"wspace": 0.28, "hspace": 0.8, "width_ratios": (2, 1.4)})
+        panels = figure.subplots(
+            len(links),
+            2,
+            squeeze=False,
+            gridspec_kw={"wspace": 0.28, "hspace": 0.8, "width_ratios": (2, 1.4)},
+        )
         figure.subplots_adjust(left=0.085, right=0.985, top=1 - 0.22 / len(links), bottom=0.25 / len(links))
         for (stokes, fidelity), (link, rows) in zip(panels, links.items(), strict=True):
             times = [row["t_s"] for row in rows]
             for tone, key in zip(TONES, ("s1", "s2", "s3"), strict=False):
-                stokes.plot(times, [row[key] for row in rows], "o-", markersize=2.5, color=tone, label=key.upper())
+                stokes.plot(
+                    times, [row[key] for row in rows], "o-", markersize=2.5, color=tone, label=key.upper()
+                )
             stokes.set_title(link)
             stokes.set_ylim(-1.1, 1.1)
             stokes.legend(ncols=3, loc="lower right")
-            for phase, tone, marker in (("check", TONES[0], "o"), ("before", TONES[1], "v"), ("after", TONES[2], "^")):
+            for phase, tone, marker in (
+                ("check", TONES[0], "o"),
+                ("before", TONES[1], "v"),
+                ("after", TONES[2], "^"),
+            ):
                 seen = [(row["t_s"], row["fidelity"]) for row in rows if row["phase"] == phase]
                 if seen:
                     fidelity.plot(*zip(*seen, strict=True), marker, markersize=3.5, color=tone, label=phase)
@@ -293,11 +333,15 @@ def scans(run: StoredRun) -> Plot | None:
         for axes, (name, row) in zip(small_plots(figure, len(newest)), newest.items(), strict=True):
             number = {key: np.array(row[key], dtype=float) for key in ("x", "y", "error", "fit")}
             error = number["error"] if len(number["error"]) else None
-            axes.errorbar(number["x"], number["y"], error, fmt="o", markersize=2.5, elinewidth=0.8, color=TONES[0])
+            axes.errorbar(
+                number["x"], number["y"], error, fmt="o", markersize=2.5, elinewidth=0.8, color=TONES[0]
+            )
             if len(number["fit"]):
                 axes.plot(number["x"], number["fit"], color=TONES[1])
             axes.set_title(sentence(name.replace("_", " ")))
             axes.set_xlabel(row["x_label"])
             axes.set_ylabel(row["y_label"])
 
-    return Plot("scans", "Scans with one standard error, and their fits.", draw, 2.0 * rows_of(len(newest))[0])
+    return Plot(
+        "scans", "Scans with one standard error, and their fits.", draw, 2.0 * rows_of(len(newest))[0]
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bellbench.report.blocks import Plot
-from bellbench.report.figures import label_of, small_plots
+from bellbench.report.figures import label_of, sentence, small_plots, state_name
 from bellbench.report.stored import Row, StoredRun
 from bellbench.report.style import INK, QUIET, TONES
 
@@ -29,7 +29,7 @@ def beside_published(run: StoredRun) -> Plot | None:
 
     def draw(figure: "FigureBase") -> None:
         rows = figure.subplots(len(both), 1, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.24, right=0.97, top=0.97, bottom=0.3 / height, hspace=1.3)
+        figure.subplots_adjust(left=0.34, right=0.97, top=0.97, bottom=0.3 / height, hspace=1.3)
         for axes, (name, ours, theirs) in zip(rows, both, strict=True):
             _beside(axes, name, ours, theirs)
 
@@ -40,7 +40,9 @@ def beside_published(run: StoredRun) -> Plot | None:
 
 def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
     label, unit = label_of(name)
-    axes.errorbar(ours["value"], 1, xerr=ours.get("error"), fmt="o", color=TONES[0], markersize=4, elinewidth=1.2)
+    axes.errorbar(
+        ours["value"], 1, xerr=ours.get("error"), fmt="o", color=TONES[0], markersize=4, elinewidth=1.2
+    )
     points = [ours["value"] - (ours.get("error") or 0), ours["value"] + (ours.get("error") or 0)]
     bound = theirs.get("above") if theirs.get("above") is not None else theirs.get("below")
     if theirs.get("value") is not None:
@@ -50,7 +52,10 @@ def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
         way = 1 if theirs.get("above") is not None else -1
         reach = way * max(abs(ours["value"] - bound), 0.1 * abs(bound) or 1) * 0.6
         axes.annotate(
-            "", (bound + reach, 0), (bound, 0), arrowprops={"arrowstyle": "->", "color": TONES[1], "linewidth": 1.2}
+            "",
+            (bound + reach, 0),
+            (bound, 0),
+            arrowprops={"arrowstyle": "->", "color": TONES[1], "linewidth": 1.2},
         )
         axes.plot(bound, 0, "|", color=TONES[1], markersize=8)
         points += [bound, bound + reach]
@@ -58,7 +63,13 @@ def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
     axes.set_xlim(min(points) - room, max(points) + room)
     axes.set_ylim(-0.8, 1.8)
     axes.set_yticks([0, 1], ["published", "measured"], color=QUIET)
-    axes.set_ylabel(f"{label}\n({unit})" if unit else label, rotation=0, ha="right", va="center", labelpad=48, color=INK)
+    axes.set_ylabel(
+        f"{sentence(label)}\n({unit})" if unit else sentence(label),
+        rotation=0,
+        ha="right",
+        va="center",
+        color=INK,
+    )
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
@@ -81,12 +92,14 @@ def correlations(run: StoredRun) -> Plot | None:
         figure.subplots_adjust(left=0.09, right=0.985, top=0.88, bottom=0.14)
         wide = 0.8 / max(len(states), 1)
         for n, state in enumerate(states):
-            known = [(k, found[state]) for k, found in enumerate(settings.values()) if _known(found.get(state))]
+            known = [
+                (k, found[state]) for k, found in enumerate(settings.values()) if _known(found.get(state))
+            ]
             x = [k + (n - (len(states) - 1) / 2) * wide for k, _ in known]
             axes.bar(
                 x, [e["value"] for _, e in known], wide * 0.92, yerr=[e.get("error") or 0 for _, e in known],
                 color=TONES[n % len(TONES)], alpha=0.85, ecolor=INK, error_kw={"elinewidth": 0.8},
-                label=state.replace("psi_minus", "Ψ⁻").replace("psi_plus", "Ψ⁺").replace("_", " "),
+                label=state_name(state),
             )  # fmt: skip
         axes.axhline(0, color=QUIET, linewidth=0.7)
         axes.set_xticks(range(len(settings)), list(settings), color=INK)
@@ -94,7 +107,9 @@ def correlations(run: StoredRun) -> Plot | None:
         axes.set_ylabel("correlation E")
         axes.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
 
-    return Plot("correlations", "Correlation of the outcomes in each setting, by heralded Bell state.", draw, 2.0)
+    return Plot(
+        "correlations", "Correlation of the outcomes in each setting, by heralded Bell state.", draw, 2.0
+    )
 
 
 def _known(estimate: Any) -> bool:

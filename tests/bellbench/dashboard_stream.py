@@ -100,7 +100,16 @@ class MadeUpRun:
             delays = np.arange(-5000, 5000, 100)
             counts = self._random.poisson(40 + 800 * np.exp(-np.abs(delays) / 500))
             self.say(
-                Peaks(name, 43.1e6 - 5000, 100.0, tuple(counts.tolist()), 43.1e6 - 1100, 43.1e6 + 1100, 43.1e6, 4.0)
+                Peaks(
+                    name,
+                    43.1e6 - 5000,
+                    100.0,
+                    tuple(counts.tolist()),
+                    43.1e6 - 1100,
+                    43.1e6 + 1100,
+                    43.1e6,
+                    4.0,
+                )
             )
         self.say(StepEnded(2, 3, "calibrate_delays", 4.0), StepBegan(3, 3, "measure_swapping", 600.0))
         self.say(Uptime("up"), Interlock("fridge", "ok", 2.4))
