@@ -38,6 +38,10 @@ def _prefixed(unit: str, prefixes: str, factor: str = "1") -> dict[str, Conversi
     return {p + unit: _times(f"{factor}e{n}") for p, n in _PREFIXES.items() if not p or p in prefixes}
 
 
+AS_SI: Mapping[str, Any] = {"numbers": "SI"}
+"""As the context of a validation it makes plain numbers values in SI units, as programs write them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Quantity:
     """A physical quantity, the units in which it may be written, and an example of it in text.
@@ -90,7 +94,11 @@ class Quantity:
         return f"'{word}' is {what} ({hint})"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.parse, handler(source))
+        def read(value: object, info: core_schema.ValidationInfo) -> float:
+            plain = info.context is AS_SI and type(value) in (int, float)
+            return float(value) if plain else self.parse(value)  # type: ignore[arg-type]
+
+        return core_schema.with_info_before_validator_function(read, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
