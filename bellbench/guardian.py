@@ -3,10 +3,11 @@
     python -m bellbench.guardian        (started by `bellbench.guarding`, before anything is switched on)
 
 It reads orders on its standard input: who the run is and which instruments there are, then heartbeats, each
-of which it answers. When the line closes without a word (the run was killed), or no heartbeat has come for the
-term of the lease (it hangs), the guardian makes every instrument safe through its own drivers, in the order
-of the testbed, and writes down for each what became of it. A run that hangs is killed first: it holds the
-lines to the instruments, and must not wake up and go on. A run that ends well says so, and the guardian goes.
+of which it answers. When the line closes without a word (the run was killed), or no heartbeat has come for
+the term of the lease (it hangs), the guardian makes every instrument safe through its own drivers, in the
+order of the testbed, and writes down for each what became of it. A run that hangs is killed first: it holds
+the lines to the instruments, and must not wake up and go on. A run that ends well says so, and the guardian
+goes.
 
 It lives in a session of its own and ignores the signals that end a run (Ctrl-C, a closed terminal, `kill`).
 It loads its drivers at once and nothing that is slow to load, so that it can act at any moment from then on.
@@ -144,11 +145,11 @@ def _write_down(
     orders: Orders, alarm: Alarm, killed: bool, began: float, message: str, outcomes: list[SafeOutcome]
 ) -> None:
     """guardian.json, the last documents of the run, and its end in run.json."""
+    from experiments.archive.recovery import GUARDIAN, recover
     from experiments.engine.documents import DOCUMENTS, Documents
     from experiments.engine.events import SafeSeen, StateChanged
     from experiments.engine.outcome import Ending, Exit, State
     from experiments.engine.record import json_file, replace_whole
-    from experiments.runs.recovery import GUARDIAN, recover
 
     with suppress(OSError):
         (orders.folder / ".reserve").unlink()  # this is what it was kept for
@@ -179,7 +180,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     line, answers = sys.stdin.fileno(), sys.stdout.fileno()
     # Byte by byte and unbuffered: what comes after the orders is for `watch`.
-    with open(line, "rb", buffering=0, closefd=False) as unbuffered:  # noqa: PTH123 - a descriptor, no path
+    with open(line, "rb", buffering=0, closefd=False) as unbuffered:
         first = unbuffered.readline()
     if not first.endswith(b"\n"):
         return 0  # the run was gone before it had done anything

@@ -8,6 +8,7 @@ While nobody sleeps the bench's time stands still, yet every instrument still an
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from drivers.errors import DeadlineError
@@ -36,6 +37,27 @@ class WallClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class WatchedClock:
+    """A run clock on which somebody looks around every `every_s` while the run waits. On the simulated bench
+    that is the only way to see what happens during a wait, since all of it may pass at once."""
+
+    def __init__(self, clock: RunClock, every_s: float) -> None:
+        self._clock, self._every_s = clock, every_s
+        self.look: Callable[[], Awaitable[None]] | None = None
+        """Called between two pieces of a wait."""
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        # In pieces of a length that ends where slices of the bench do, so that looking changes nothing.
+        while self.look is not None and seconds > self._every_s:
+            await self._clock.sleep(self._every_s)
+            await self.look()
+            seconds -= self._every_s
+        await self._clock.sleep(seconds)
 
 
 class GuardedClock:

@@ -9,6 +9,7 @@ from typing import Any
 from drivers.capabilities import Identity, Instrument
 from drivers.errors import InstrumentError
 from experiments.config.experiment import Experiment
+from experiments.config.interlock_checks import set_point_problem
 from experiments.engine.bench import Bench
 from experiments.engine.outcome import OpenError, RunError, StorageError
 from experiments.engine.step import Step
@@ -63,6 +64,11 @@ def _set_points(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]]
         for name, what, value, limits in step.set_points(bench, experiment):
             if value not in limits:
                 problems.append(f"{step.kind}: {what} of {name} would be {value:g}, outside {limits}")
+            problems += [
+                f"{step.kind}: {what} of {name} would be {wrong}"
+                for held in (bench.testbed.limits, experiment.limits)
+                if (wrong := set_point_problem(held, bench.instruments[name], what, value))
+            ]
     return problems
 
 

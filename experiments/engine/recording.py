@@ -25,6 +25,7 @@ class Recording:
         self, bench: Bench, experiment: Experiment, clock: RunClock, announce: Callable[[Happened], None]
     ) -> None:
         self._clock, self._announce = clock, announce
+        self._detectors = bench.detectors
         self._feeds = [
             Feed(tagger, inputs, len(bench.detectors))
             for tagger in bench.all_of(TimeTagger)
@@ -57,6 +58,12 @@ class Recording:
         await asyncio.to_thread(self.tags.close)
         await asyncio.gather(*(start_afresh(feed.tagger) for feed in self._feeds))
         self.goes_on = False
+
+    def singles_hz(self) -> dict[str, float] | None:
+        """Singles per second of each detector, over its tagger's last block; None until all have one."""
+        if not (self.goes_on and all(feed.blocks for feed in self._feeds)):
+            return None
+        return dict(zip(self._detectors, self.tags.rates_hz().tolist(), strict=True))
 
     def _collector(self) -> TagCollector:
         return TagCollector(self._feeds, self._reference, self._clock, self._lost)

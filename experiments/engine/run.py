@@ -19,7 +19,7 @@ from drivers.capabilities import Instrument
 from experiments.config.files import LoadedExperiment
 from experiments.engine.baseline import baseline, clock_status
 from experiments.engine.bench import Bench
-from experiments.engine.clock import GuardedClock, RunClock
+from experiments.engine.clock import GuardedClock, RunClock, WatchedClock
 from experiments.engine.control import RunControl, Stopped, Word
 from experiments.engine.control_socket import SOCKET, ControlServer
 from experiments.engine.course import Course
@@ -35,12 +35,15 @@ from experiments.engine.events import (
     StreamEvent,
 )
 from experiments.engine.findings import Results
+from experiments.engine.interlocks import EVERY_S, Interlocks
+from experiments.engine.lease import Lease
 from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of, is_internal
 from experiments.engine.papers import Papers
 from experiments.engine.preflight import check, identify, open_all
 from experiments.engine.reconnection import Reconnection
 from experiments.engine.record import RunFolder
 from experiments.engine.recording import Recording
+from experiments.engine.run_gate import RunGate
 from experiments.engine.safe_state import SafeOutcome, make_safe, safe_groups, uninterrupted
 from experiments.engine.standing import Standing
 from experiments.engine.step import Context
@@ -70,15 +73,21 @@ async def execute(
     observers: Iterable[RunObserver] = (),
     about: Mapping[str, object] | None = None,
     control: RunControl | None = None,
+    lease: Lease | None = None,
 ) -> RunReport:
     """Carry out an experiment on these instruments (unopened, one for each name of the testbed).
 
     `folder` is new and is closed at the end; `about` is what else run.json shall say; by `control` the run
-    can be paused, stopped and aborted. Returns how the run ended; raises nothing but errors of our own
-    making. Cancelling the task aborts the run.
+    can be paused, stopped and aborted. Emission and bias exist under `lease` alone, which somebody else
+    renews; without one they do as long as the run goes on. Returns how the run ended; raises nothing but
+    errors of our own making. Cancelling the task aborts the run.
     """
     control = control or RunControl()
-    run = Run(loaded, instruments, GuardedClock(clock), folder, seed, observers, about or {}, control)
+    if lease is None:
+        lease = Lease()
+        lease.begin()
+    watched = WatchedClock(GuardedClock(clock), EVERY_S)
+    run = Run(loaded, instruments, watched, folder, seed, observers, about or {}, control, lease)
     try:
         control.take_charge(_cancel_of_this_task())
         await run.prepare()
@@ -104,12 +113,13 @@ class Run:
         self,
         loaded: LoadedExperiment,
         instruments: Mapping[str, Instrument],
-        clock: RunClock,
+        clock: WatchedClock,
         folder: RunFolder,
         seed: int,
         observers: Iterable[RunObserver],
         about: Mapping[str, object],
         control: RunControl,
+        lease: Lease,
     ) -> None:
         self.loaded, self.clock, self.folder, self.seed = loaded, clock, folder, seed
         self.experiment = loaded.experiment
@@ -145,6 +155,20 @@ class Run:
             ),
         )
         self.course = Course(self.context, recording, self._reconnection, control, self._enter, self.announce)
+        self._lease = lease
+        self._interlocks = Interlocks(
+            {**loaded.testbed.interlocks, **self.experiment.interlocks},
+            instruments,
+            loaded.testbed.detectors,
+            clock,
+            recording.singles_hz,
+            self.announce,
+            control,
+        )
+        clock.look = self._interlocks.look if self._interlocks.watched else None
+        gate = RunGate(lease, self._interlocks, (loaded.testbed.limits, self.experiment.limits))
+        for instrument in instruments.values():
+            instrument.gate = gate
 
     # The three acts.
 
@@ -170,14 +194,30 @@ class Run:
             self.announce(seen)
         check(self.bench, self.experiment, self.course.steps, self.folder.path)
         await self.context.standing.note(self.bench.instruments)
+        await self._interlocks.begin()
 
     async def carry_out(self) -> None:
-        """Do the steps, one after another, while tags are collected beside them."""
+        """Do the steps, one after another, while tags are collected and interlocks and lease watched beside
+        them."""
         await self._enter(State.RUNNING)
-        await self.course.carry_out()
+        stopped: Stopped | None = None
+        async with asyncio.TaskGroup() as beside:
+            guards = [
+                beside.create_task(self._lease.lost(), name="lease"),
+                beside.create_task(self._interlocks.watch(), name="interlocks"),
+            ]
+            try:
+                await self.course.carry_out()
+            except Stopped as wish:
+                stopped = wish
+            for guard in guards:
+                guard.cancel()
+        if stopped:
+            raise stopped
 
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
+        self._lease.end("the run is over")
         self._say(Happened("making safe", f"making {len(self._open)} instruments safe"))
         safe = await make_safe(safe_groups(self._open, self.loaded.testbed.safe_order))
         for outcome in safe:
