@@ -24,9 +24,11 @@ COMMANDS = {
     "get": ("bellbench.commands.panel:get_", "Read a setting of one instrument, or all of them."),
     "instruments": ("bellbench.commands.instruments:instruments", "List the instrument models known."),
     "run": ("bellbench.commands.run:run", "Carry out an experiment."),
+    "schema": ("bellbench.commands.schema:schema", "Print the JSON Schema of a configuration file."),
     "set": ("bellbench.commands.panel:set_", "Set a setting of one instrument, within its limits."),
     "sim": ("bellbench.commands.sim:sim", "Serve a simulated bench for other programs."),
     "tags": ("bellbench.commands.tags:tags", "Look into a file of time tags of any format."),
+    "telemetry": ("bellbench.commands.telemetry:telemetry", "Send what earlier runs could not tell."),
     "watch": ("bellbench.commands.watch:watch", "Watch a run from its telemetry alone."),
 }
 """Name of a command: where its click command is, and what the list of commands says of it."""

@@ -12,7 +12,7 @@ type converts to its SI unit, except `Decibel` and `DecibelPerKilometre`, which 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import SequenceMatcher
@@ -114,27 +114,35 @@ class Quantity:
         """The JSON Schema of what `parse` takes, as far as a pattern can tell; `negative` and `zero` say
         whether a field's own bounds allow it."""
         number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
-        units = "|".join(re.escape(spelling) for unit in self.units for spelling in _spellings(unit))
+        levels = [
+            unit for unit, to_si in self.units.items() if to_si(Decimal(-1)) > 0
+        ]  # dBm: any is positive
         sign = "[+-]?" if negative and self.low < 0 else r"\+?"
         not_zero = "" if zero else r"(?!0*\.?0*(?:[eE][+-]?[0-9]+)?\s*(?![0-9.]))"
-        bare_zero = r"|[+-]?(?:0+\.?0*|\.0+)" if zero and "" not in self.units else ""
+        ways = [rf"{sign}{not_zero}{number}\s*(?:{_any_of(u for u in self.units if u not in levels)})"]
+        ways += [rf"[+-]?{number}\s*(?:{_any_of(levels)})"] if levels else []
+        ways += [r"[+-]?(?:0+\.?0*|\.0+)"] if zero and "" not in self.units else []
         text = {
             "type": "string",
             "description": f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}",
             "examples": [self.example],
-            "pattern": rf"^\s*(?:{sign}{not_zero}{number}\s*(?:{units}){bare_zero})\s*$",
+            "pattern": rf"^\s*(?:{'|'.join(ways)})\s*$",
         }
         if "" in self.units:
-            limits = {"minimum": self.low, "maximum": self.high}
-            return {
-                "anyOf": [text, {"type": "number", **{k: v for k, v in limits.items() if math.isfinite(v)}}]
-            }
+            bounds = {"minimum": self.low, "maximum": self.high}
+            finite = {key: bound for key, bound in bounds.items() if math.isfinite(bound)}
+            return {"anyOf": [text, {"type": "number", **finite}]}
         return {"anyOf": [text, {"const": 0}]} if zero else text
 
 
-def _spellings(unit: str) -> list[str]:
-    """The ways in which `parse` knows a unit."""
-    return [unit, "μ" + unit[1:], "u" + unit[1:]] if unit.startswith("µ") else [unit]
+def _any_of(units: Iterable[str]) -> str:
+    """A pattern for one of these, in each way in which `parse` knows it."""
+    spellings = (
+        re.escape(spelling)
+        for unit in units
+        for spelling in ([unit, "μ" + unit[1:], "u" + unit[1:]] if unit.startswith("µ") else [unit])
+    )
+    return "|".join(spellings)
 
 
 TIME = Quantity(

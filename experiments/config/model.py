@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 
@@ -20,6 +29,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_
 """A name that the testbed gives to a thing. It becomes part of MQTT topics and file names, hence a word."""
 
 Text = Annotated[str, StringConstraints(max_length=500)]
+
+
+_NUMBER = "[1-9][0-9]{0,3}"
 
 
 class Channel(str):
@@ -42,13 +54,20 @@ class Channel(str):
     def parse(cls, text: str) -> "Channel":
         """Raises ValueError with the form that is expected."""
         name, _, number = text.rpartition(".")
-        if not (name and re.fullmatch(r"[1-9][0-9]{0,3}", number)):
+        if not (name and re.fullmatch(_NUMBER, number)):
             raise ValueError(f"{text!r} is no channel of an instrument; write NAME.NUMBER, like hub_tagger.1")
         return cls(text)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(max_length=80))
+        text = core_schema.str_schema(max_length=80)
+        return core_schema.no_info_after_validator_function(cls.parse, text)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": rf"^.+\.{_NUMBER}$"}
 
 
 Number = Annotated[float, Strict()]

@@ -54,7 +54,7 @@ def test_problems_go_to_stderr_with_exit_code_2(broken: Path, capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert out == ""
     first, second = err.splitlines()
-    assert first.startswith(f"{broken}:10:15: settings.bsm_window: 'nm' is a unit of length, not of time")
+    assert first.startswith(f"{broken}:11:15: settings.bsm_window: 'nm' is a unit of length, not of time")
     assert second.startswith(f"{broken.parent}/testbeds/nyc.yaml:")
     assert "hub_bsm.x" in second
 
@@ -64,7 +64,7 @@ def test_json_carries_the_same_problems(broken: Path, capsys: pytest.CaptureFixt
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is False
     first = answer["problems"][0]
-    assert (first["file"], first["line"], first["column"]) == (str(broken), 10, 15)
+    assert (first["file"], first["line"], first["column"]) == (str(broken), 11, 15)
     assert first["path"] == "settings.bsm_window"
 
 
