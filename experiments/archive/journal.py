@@ -6,7 +6,7 @@ a stream.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ class Event:
     """From 1, in its stream."""
     time: float
     data: Mapping[str, Any]
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The details of something that happened; empty when they cannot be read."""
+        try:
+            details = json.loads(self.data.get("details", ""))
+        except (ValueError, TypeError, RecursionError):
+            return {}
+        return details if isinstance(details, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -59,16 +68,9 @@ class Journal:
         """The events of one stream."""
         return [event for event in self.events if event.stream == stream]
 
-    def happened(self, *names: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """What happened under these names: (name, its details as a mapping)."""
-        for event in self.of("happened"):
-            if event.data.get("event") in names:
-                try:
-                    details = json.loads(event.data.get("details", ""))
-                except (ValueError, TypeError, RecursionError):
-                    continue
-                if isinstance(details, dict):
-                    yield event.data["event"], details
+    def happened(self, name: str) -> list[Mapping[str, Any]]:
+        """The details of everything that happened under a name."""
+        return [event.details for event in self.of("happened") if event.data.get("event") == name]
 
 
 def read_journal(run: Path) -> Journal:

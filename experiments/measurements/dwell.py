@@ -6,7 +6,7 @@ overlap: a herald counts in the slice that its time falls in, and finds its spok
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,11 +106,21 @@ class Dwell:
         return sum((s.fourfolds for s in self._slices), np.zeros((4, 2, 2), np.int64))
 
 
+class Delays(Protocol):
+    """Knows the channels of a swapping experiment and the delay of each at a time (see `DelayTracker`)."""
+
+    @property
+    def hub(self) -> tuple[int, ...]: ...
+    @property
+    def spokes(self) -> tuple[tuple[int, ...], ...]: ...
+    def delays_at(self, time_ps: int) -> dict[int, int]: ...
+
+
 class Slice:
     """A sink: the four-fold finder of `timetags` with the windows of an experiment, over one slice."""
 
-    def __init__(self, settings: SwappingSettings, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
-        self._settings, self._tracker, self._window_ps = settings, tracker, window_ps
+    def __init__(self, settings: SwappingSettings, delays: Delays, window_ps: tuple[int, int]) -> None:
+        self._settings, self._delays, self._window_ps = settings, delays, window_ps
         self._finder: HeraldedFourfolds | None = None
         self.heralds = np.zeros(4, np.int64)
         self.fourfolds = np.zeros((4, 2, 2), np.int64)
@@ -131,12 +141,12 @@ class Slice:
         """With the delays of now: called with the first tags, when the look before has been taken."""
         from timetags.analyses.fourfold import HeraldedFourfolds
 
-        settings, tracker = self._settings, self._tracker
-        (first_h, first_v), (second_h, second_v) = tracker.spokes
+        settings, delays = self._settings, self._delays
+        (first_h, first_v), (second_h, second_v) = delays.spokes
         return HeraldedFourfolds(
-            tracker.hub,
+            delays.hub,
             ((first_h, first_v), (second_h, second_v)),
-            tracker.delays_at(sum(self._window_ps) // 2),
+            delays.delays_at(sum(self._window_ps) // 2),
             bsm_window_ps=round(settings.bsm_window * PS),
             spoke_window_ps=round(settings.spoke_window * PS),
             spoke_centre_ps=round(settings.spoke_window_centre * PS),
