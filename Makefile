@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint acceptance clean
+.PHONY: setup demo test lint tools acceptance clean
 
 setup: .venv/installed
 
@@ -14,7 +14,7 @@ setup: .venv/installed
 	touch $@
 
 demo: setup
-	$(BIN)/bellbench run configs/nyc_swapping.yaml --seed 1
+	$(BIN)/bellbench run configs/nyc_swapping.yaml --seed 1 $(OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -22,7 +22,17 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: lint
+# A real MQTT broker and a browser: tests that need them say loudly when they are not there.
+tools:
+	@missing=; for tool in mosquitto chromium; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null \
+	    || echo "could not install$$missing: their tests will be skipped"; \
+	  else echo "install$$missing for the tests that need them; they will be skipped"; fi; fi
+
+test: lint tools
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # The figures of physics.md 5 to within its bands, over hours of simulated time (about 45 minutes).
