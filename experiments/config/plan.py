@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict
 
 from drivers.capabilities import Laser, Limits, NanowireBias, TimeTagger
 from drivers.units import Amperes, Seconds, Volts, Watts, format_si
+from experiments.config.dwell import Dwell, Until, most_s, visits_of
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, Part, Positive
 from experiments.config.problems import Fault, choices, show_value
@@ -195,7 +196,8 @@ def _each_once(bases: tuple[Basis, ...]) -> tuple[Basis, ...]:
 
 
 class MeasureSwapping(SwappingStep):
-    """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over."""
+    """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over. A dwell until
+    an error bar is reached has as many rounds as it needs."""
 
     kind = "measure_swapping"
     needs = ("calibrate_delays",)
@@ -209,21 +211,26 @@ class MeasureSwapping(SwappingStep):
         "heralds_hz",
     )
     bases: Annotated[tuple[Basis, ...], Field(min_length=1), AfterValidator(_each_once)]
-    dwell: Annotated[Seconds, Positive]
+    dwell: Dwell
     rounds: Annotated[int, Strict(), Field(ge=1)] = 1
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        if isinstance(self.dwell, Until):
+            yield from self.dwell.faults(self.results)
 
     @property
     def settings(self) -> int:
-        """How many settings of the analysers are visited in all."""
-        return self.rounds * sum(SETTINGS_OF[basis] for basis in self.bases)
+        """How many different settings of the analysers there are."""
+        return sum(SETTINGS_OF[basis] for basis in self.bases)
 
     @property
     def recording_s(self) -> float:
-        return self.dwell * self.settings
+        return most_s(self.dwell, self.settings, self.rounds)
 
     @property
     def estimated_s(self) -> float:
-        return self.recording_s + SETTING_S * self.settings
+        return self.recording_s + SETTING_S * visits_of(self.dwell, self.settings, self.rounds)
 
 
 class Wait(PlanStep):

@@ -13,6 +13,10 @@ from experiments.config.problems import Path, Problem, choices, show_value
 
 M = TypeVar("M", bound=BaseModel)
 
+_MARKS = ("[key]", "[time]", "[until]")
+"""What pydantic puts into the way to a value and is not in the file: at a key of a mapping, and where a value
+may be of several kinds."""
+
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -50,7 +54,7 @@ def validate(
 def _problem(model: type[BaseModel], details: ErrorDetails, document: Document, start: Path) -> Problem:
     kind, found = details["type"], details["input"]
     context = details.get("ctx", {})
-    inner = tuple(step for step in details["loc"] if step != "[key]")
+    inner = tuple(step for step in details["loc"] if step not in _MARKS)
     path = (*start, *inner)
     if details["loc"][-1:] == ("[key]",):
         return document.at_key(path, f"{show_value(found)} is no name; {_name_rule(found)}")

@@ -1,0 +1,95 @@
+"""Visits: in which order a measurement visits its settings, how long it stays, and when it has enough.
+
+The order of the settings is shuffled anew in each round by the run's seed, so that a slow drift does not
+favour one of them. A visit may be counted in several stays, and a stay that did not count is made again. What
+was decided from counts depends on them alone: on those of all stays but the latest, whose tags are still on
+their way, or on everything once all tags are in. So the same tags lead to the same visits.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from experiments.config.dwell import Until, visits_of
+
+_SHUFFLE = 0x5A77
+"""Tells the random numbers for the order of settings from others made of the same seed."""
+_EPSILON_S = 1e-6
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Stay(Generic[S]):
+    """One stretch of counting: visit `visit` (from 0), in `setting`, for `seconds`."""
+
+    visit: int
+    setting: S
+    seconds: float
+
+
+class Visits(Generic[S]):
+    """The visits of one measurement."""
+
+    def __init__(self, settings: Sequence[S], rounds: int, dwell: float | Until, seed: int) -> None:
+        rng = np.random.default_rng([seed, _SHUFFLE])
+        self._dwell, self._a_round = dwell, len(settings)
+        count = visits_of(dwell, len(settings), rounds) // len(settings)
+        self.order = [settings[k] for _ in range(count) for k in rng.permutation(len(settings))]
+        self._visit = 0
+        self._seconds = 0.0
+        self._counts = 0
+
+    def next(self, longest_s: float, precise: Callable[[], bool]) -> Stay[S] | None:
+        """The next stay, of at most `longest_s`; None when the measurement has enough. `precise()` says
+        whether all error bars are small enough, and is asked after a round."""
+        while self._visit < len(self.order):
+            if (left_s := self._left_s()) > _EPSILON_S:
+                if self._ends_a_round and precise():
+                    return None
+                return Stay(self._visit, self.order[self._visit], min(left_s, longest_s))
+            self._visit, self._seconds, self._counts = self._visit + 1, 0.0, 0
+        return None
+
+    @property
+    def may_end(self) -> bool:
+        """Whether `next` will ask for error bars: all tags should be in by then."""
+        return self._left_s() <= _EPSILON_S and (self._visit + 1) % self._a_round == 0 and self._by_error
+
+    def took(self, visit: int, seconds: float) -> None:
+        """A stay is over, after so many seconds; its counts may come later. Stays come in the order of
+        their visits."""
+        if visit > self._visit:
+            self._visit, self._seconds, self._counts = visit, 0.0, 0
+        if visit == self._visit:
+            self._seconds += seconds
+
+    def counted(self, visit: int, counts: int) -> None:
+        """What a stay has counted."""
+        if visit == self._visit:
+            self._counts += counts
+
+    def __len__(self) -> int:
+        """How many visits there are at most."""
+        return len(self.order)
+
+    @property
+    def _by_error(self) -> bool:
+        return isinstance(self._dwell, Until) and self._dwell.error is not None
+
+    @property
+    def _ends_a_round(self) -> bool:
+        """Whether the present visit, not begun yet, is the first after a round."""
+        return self._by_error and self._visit > 0 and self._visit % self._a_round == 0 and not self._seconds
+
+    def _left_s(self) -> float:
+        """How long the present visit goes on at most until there is something to decide."""
+        if not isinstance(self._dwell, Until):
+            return self._dwell - self._seconds
+        if self._dwell.counts is None:
+            return self._dwell.each_s - self._seconds
+        if self._counts >= self._dwell.counts:
+            return 0.0
+        return min(self._dwell.each_s, self._dwell.at_most - self._seconds)
