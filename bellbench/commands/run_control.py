@@ -49,7 +49,7 @@ def _ask(word: str, name: str, runs: Path, why: str, *, wait: bool, as_json: boo
 
     say = partial(_say, as_json=as_json)
     try:
-        folder = find_run(runs, name)
+        folder = find_run(name, runs)
     except NoSuchRunError as error:
         return say(None, accepted=False, message=str(error), code=ExitCode.CONFIG)
     try:
