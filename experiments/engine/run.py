@@ -106,6 +106,15 @@ async def execute(
     return await uninterrupted(run.end(ending))
 
 
+def refused(folder: RunFolder, ending: Ending) -> RunReport:
+    """The report of a run that could not begin at all, in a folder that says why."""
+    with suppress(StorageError):
+        about = {"run": folder.name, "state": ending.state, "exit_code": int(ending.exit)}
+        folder.last_words({**about, "message": ending.message})
+    folder.close(ending)
+    return RunReport(folder.path, ending)
+
+
 class Run:
     """The state of one run."""
 
