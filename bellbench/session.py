@@ -8,36 +8,26 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypedDict
-from urllib.parse import urlsplit
 
-import click
-
+from bellbench.broker_line import leftovers_for, line_of, written
+from bellbench.guarding import under_guard
 from bellbench.lines import drivers_of
 from bellbench.simulation import bench_of
 from bellbench.telemetry import TelemetryObserver
 from experiments.config.files import LoadedExperiment
-from experiments.config.references import resolve
 from experiments.engine.clock import RunClock, WallClock
 from experiments.engine.control import RunControl
 from experiments.engine.events import RunObserver
-from experiments.engine.outcome import StorageError, ending_of
+from experiments.engine.outcome import SafetyError, StorageError, ending_of
 from experiments.engine.record import RunFolder
-from experiments.engine.run import RunReport, execute
+from experiments.engine.run import RunReport, execute, refused
 from sim_instruments.bench import Bench
-from telemetry.broker import EmbeddedBroker
+from telemetry import outbox
 from telemetry.publisher import Publisher
 
-MQTT_PORT = 1883
-
-
-class Connection(TypedDict):
-    """How to reach a broker."""
-
-    host: str
-    port: int
-    username: str | None
-    password: str | None
+GUARDED = "a process of its own makes the bench safe when this one cannot"
+UNGUARDED = "none: the bench is simulated inside this process and ends with it"
+"""What run.json says of the guardian."""
 
 
 class BenchClock:
@@ -87,46 +77,48 @@ class Session:
         if testbed.simulated:
             self.bench = await stack.enter_async_context(bench_of(testbed, self.seed))
             addresses, clock = self.bench.addresses, BenchClock(self.bench)
-        connection = await self._broker(stack)
+        line = await line_of(experiment.telemetry, stack)
         try:
             folder = RunFolder.create(self.runs, experiment.experiment)
         except StorageError as error:
             return RunReport(None, ending_of(error))
-        root = experiment.telemetry.root
-        publisher = Publisher(**connection, site=testbed.testbed, run=folder.name, root=root)
+        drivers = drivers_of(testbed, addresses)
+        broker = written(experiment.telemetry, line)
+        publisher = Publisher(
+            line,
+            site=testbed.testbed,
+            run=folder.name,
+            root=experiment.telemetry.root,
+            outbox=outbox.Outbox.for_run(folder.path / outbox.FILE, broker),
+            leftovers=leftovers_for(broker, self.runs),
+        )
+        telemetry = TelemetryObserver(
+            publisher,
+            experiment.experiment,
+            drivers,
+            {name: entry.node for name, entry in testbed.instruments.items()},
+            simulated=testbed.simulated,
+        )
         await stack.enter_async_context(publisher)
-        nodes = {name: entry.node for name, entry in testbed.instruments.items()}
+        lease = None
+        if self.bench is None:
+            try:
+                lease = await stack.enter_async_context(
+                    under_guard(testbed, addresses, folder.path.absolute())
+                )
+            except SafetyError as error:
+                return refused(folder, ending_of(error))
         report = await execute(
             self.loaded,
-            drivers_of(testbed, addresses),
+            drivers,
             clock,
             folder,
             seed=self.seed,
             control=self.control,
-            observers=[*observers, TelemetryObserver(publisher, experiment.experiment, nodes)],
-            about={"broker": {"host": publisher.host, "port": publisher.port}, **self.loaded.about},
+            lease=lease,
+            observers=[*observers, telemetry],
+            about={"broker": broker, "guardian": GUARDED if lease else UNGUARDED, **self.loaded.about},
         )
         if publisher.trouble:
-            self.telemetry_trouble = f"no broker at {publisher.host}:{publisher.port}, {publisher.trouble}"
+            self.telemetry_trouble = f"broker at {line}: {publisher.trouble}"
         return report
-
-    async def _broker(self, stack: AsyncExitStack) -> Connection:
-        """Where telemetry goes, and as whom."""
-        telemetry = self.loaded.experiment.telemetry
-        if telemetry.broker is None:
-            broker = await stack.enter_async_context(EmbeddedBroker())
-            return {"host": broker.host, "port": broker.port, "username": None, "password": None}
-        parts = urlsplit(telemetry.broker)
-        try:
-            username, password = (
-                resolve(reference) if reference else None
-                for reference in (telemetry.username, telemetry.password)
-            )
-        except LookupError as error:
-            raise click.UsageError(f"telemetry: {error}") from error
-        return {
-            "host": parts.hostname or "",
-            "port": parts.port or MQTT_PORT,
-            "username": username,
-            "password": password,
-        }

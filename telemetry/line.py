@@ -3,27 +3,63 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiomqtt
 
 ANSWER_S = 5.0  # the broker's time to accept a connection or to acknowledge
+PORT, TLS_PORT = 1883, 8883
+"""Registered with IANA for `mqtt` and `secure-mqtt`."""
 
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 """paho leaves Nagle's algorithm on, which costs 40 to 88 ms per acknowledged message (ecosystem.md 1.2)."""
 
 
+@dataclass(frozen=True)
+class Tls:
+    """How the broker proves who it is, and how we do. PEM files; `ca` None: the authorities of the system."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    """Of our certificate; None when it is in the same file."""
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (ssl.SSLError is one) that names a file which cannot be used."""
+        for what in (self.ca, self.certificate, self.key):
+            if what is not None and not what.is_file():
+                raise FileNotFoundError(f"there is no file {what}")
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where a broker is, and as whom to go there."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: Tls | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 @contextlib.asynccontextmanager
 async def connect(
-    host: str,
-    port: int,
+    line: Line,
     *,
     identifier: str | None = None,
     will: aiomqtt.Will | None = None,
     keepalive_s: int = 10,
     in_flight: int = 50,
-    username: str | None = None,
-    password: str | None = None,
 ) -> AsyncIterator[aiomqtt.Client]:
     """A connected client with at most `in_flight` unacknowledged messages; nothing is left behind after it.
 
@@ -31,20 +67,23 @@ async def connect(
     host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
     leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both. The
     reason of a broken line is looked at, or asyncio would complain on the terminal that nobody did.
-    Raises OSError (TimeoutError is one) or aiomqtt.MqttError when there is no broker.
+    Raises OSError (TimeoutError is one) or aiomqtt.MqttError when there is no broker, or not the one that
+    its certificate should name.
     """
+    context = line.tls.context() if line.tls else None
     async with asyncio.timeout(ANSWER_S):
-        _, writer = await asyncio.open_connection(host, port)
+        _, writer = await asyncio.open_connection(line.host, line.port)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
     client = aiomqtt.Client(
-        host,
-        port,
+        line.host,
+        line.port,
         identifier=identifier,
         will=will,
-        username=username,
-        password=password,
+        username=line.username,
+        password=line.password,
+        tls_context=context,
         keepalive=keepalive_s,
         timeout=ANSWER_S,
         max_inflight_messages=in_flight,

@@ -1,9 +1,11 @@
 """The run's side of telemetry: publish and forget.
 
-Guaranteed: `publish_*` only puts into memory and returns at once, whatever the broker does; a broker that is
-dead, slow or gone neither delays nor fails the run. A task in the background sends at QoS 1, reconnects with
-back-off, and after each connection brings the broker's retained messages up to date. A message may arrive
-twice (same `boot` and `seq`), and figures may be dropped when the broker stays away (counted in `dropped`).
+Guaranteed: `publish_*` only puts into memory and returns at once, whatever broker and disk do; a broker that
+is dead, slow or gone neither delays nor fails the run. In the background a thread stores what was put in the
+outbox, and a task sends what is stored, at QoS 1 and in order, reconnects with back-off, and after each
+connection brings the broker's retained messages up to date. A message leaves the outbox when the broker has
+acknowledged it *and* is known to pass its topic on (see `delivery`); what is still there at the end is for a
+later run or `bellbench telemetry flush`. A message may arrive twice, with the same `boot` and `seq`.
 All methods belong to one event loop; they are not for other threads.
 """
 
@@ -11,21 +13,44 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import aiomqtt
 
-from telemetry.line import connect, reason_of
-from telemetry.messages import Event, Payload, Rates, Result, RunState, Stamp, Status, encode
-from telemetry.outbox import Outbox, Outgoing
+from telemetry import contract, wire
+from telemetry.commands import CommandDesk
+from telemetry.contract import Importance, Kind
+from telemetry.delivery import BATCH, Caution, Delivery
+from telemetry.leftovers import clear
+from telemetry.line import Line, connect, reason_of
+from telemetry.messages import (
+    AlarmState,
+    DeviceState,
+    Event,
+    Meta,
+    Rates,
+    Readings,
+    Result,
+    RunState,
+    Status,
+)
+from telemetry.outbox import Outbox, OutboxBusyError, Outgoing
 from telemetry.topics import RUN, Topics
+from telemetry.wire import Payload, Stamp
+
+T = TypeVar("T")
 
 DEFAULT_ROOT = "bellbench"
 DEFAULT_NODE = "control"
 
-_BATCH = 50  # messages in flight before their acknowledgements
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0  # between attempts to connect
+_MOST_UNSTORED = 20_000  # messages that wait in memory for a disk that hangs
+_LAST_WRITE_S = 2.0  # for the outbox to be written and closed at the end
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +60,15 @@ class Publisher:
 
     `site` is the testbed's name, `run` the run's id, `node` the name that this control process goes by.
     `keepalive_s` (whole seconds): a hung process is declared lost by the broker after about 1.5 times this.
+    `outbox` is closed at the end; by default it is in memory. `leftovers` are outboxes of earlier processes
+    for the same broker, sent as soon as there is a line. `commands` takes requests to this run.
     On leaving, what waits is sent and `disconnected` published; after `flush_s` seconds the line is closed
-    in any case.
+    in any case. `wait` is how the time until the next attempt to connect passes.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        line: Line,
         *,
         site: str,
         run: str,
@@ -50,78 +76,159 @@ class Publisher:
         node: str = DEFAULT_NODE,
         keepalive_s: int = 10,
         flush_s: float = 2.0,
-        queue_limit: int = 2000,
-        username: str | None = None,
-        password: str | None = None,
+        outbox: Outbox | None = None,
+        leftovers: Iterable[Path] = (),
+        commands: CommandDesk | None = None,
+        wait: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.host, self.port, self.run = host, port, run
-        self._username, self._password = username, password
+        self.line, self.run = line, run
         self.boot = secrets.token_hex(6)
-        self.trouble: str | None = None  # why there is no connection, when there is none
-        self._node, self._keepalive_s, self._flush_s = node, keepalive_s, flush_s
+        self.trouble: str | None = None
+        """Why what is published does not arrive, when it does not."""
+        self._node, self._keepalive_s, self._flush_s, self._wait = node, keepalive_s, flush_s, wait
         self._topics = Topics(root, site)
+        self._outbox = outbox if outbox is not None else Outbox()
+        self._leftovers = list(leftovers)
+        self._caution, self._caution_of_leftovers = Caution(), Caution()
+        self._deliveries: list[Delivery] = []
+        self._commands = commands
         self._seq = 0
-        self._outbox = Outbox(queue_limit)
-        self._retained: dict[str, Outgoing] = {}
-        self._in_flight: list[Outgoing] = []
-        self._news = asyncio.Event()
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._changes: dict[str, int] = {}
+        self._newest: dict[str, Outgoing] = {}  # of each retained topic
+        self._delivered: dict[str, Outgoing] = {}  # of each retained topic, the last
+        self._unstored: list[Outgoing] = []
+        self._refused = 0
+        self._hello: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._fresh, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._thread = ThreadPoolExecutor(1, "telemetry outbox")
 
     @property
     def dropped(self) -> int:
-        """Messages that were never sent because the broker was away for too long."""
-        return self._outbox.dropped
+        """Messages that were never sent: the outbox was full, or they could not be delivered at all."""
+        return sum(self._outbox.dropped.values()) + self._refused
 
     def publish_state(self, state: RunState) -> None:
         """How far the run is; retained. A state that still waits is replaced."""
-        self._put(self._topics.run(self.run, "state"), state, "retained")
+        self._put(contract.RUN_STATE, self._topics.run(self.run, "state"), state)
 
     def publish_result(self, result: Result) -> None:
         """What the run has found; retained."""
-        self._put(self._topics.run(self.run, "result"), result, "retained")
+        self._put(contract.RUN_RESULT, self._topics.run(self.run, "result"), result)
 
     def publish_rates(self, rates: Rates) -> None:
-        """What the detectors see now. First to be dropped when the broker is away."""
-        self._put(self._topics.device(self._node, RUN, "tele"), rates, "tele")
+        """What the detectors see now."""
+        self._put(contract.RUN_RATES, self._topics.device(self._node, RUN, "tele"), rates)
 
     def publish_event(self, event: Event) -> None:
         """Something happened; under the instrument's topic when the event names its node and instrument."""
         node, device = (
             (event.node, event.instrument) if event.node and event.instrument else (self._node, RUN)
         )
-        self._put(self._topics.device(node, device, "event"), event, "event")
+        weighty = Importance.EVENT if event.level == "info" else Importance.WARNING
+        self._put(contract.EVENT, self._topics.device(node, device, "event"), event, weighty)
+
+    def publish_readings(self, node: str, device: str, readings: Readings) -> None:
+        """What an instrument measures."""
+        self._put(contract.DEVICE_TELE, self._topics.device(node, device, "tele"), readings)
+
+    def publish_device_state(self, node: str, device: str, state: DeviceState) -> None:
+        """How an instrument stands; retained."""
+        self._put(contract.DEVICE_STATE, self._topics.device(node, device, "state"), state)
+
+    def publish_meta(self, node: str, device: str, meta: Meta) -> None:
+        """Who an instrument is; retained."""
+        self._put(contract.META, self._topics.device(node, device, "meta"), meta)
+
+    def publish_alarm(self, node: str | None, device: str | None, alarm: AlarmState) -> None:
+        """The alarms of an instrument, or without one of the run; retained."""
+        topic = self._topics.device(node or self._node, device or RUN, "alarm")
+        self._put(contract.ALARM, topic, alarm)
+
+    async def stored(self) -> None:
+        """Return when everything published so far is in the outbox, or was there and has been sent."""
+        await self._in_thread(self._store_now)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._serve(), name="telemetry publisher")
+        self._tasks = [
+            asyncio.create_task(self._store(), name="telemetry outbox"),
+            asyncio.create_task(self._serve(), name="telemetry publisher"),
+        ]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._task is not None
+        store, serve = self._tasks
         self._closing.set()
         self._news.set()
         try:
-            await asyncio.wait({self._task}, timeout=self._flush_s)
+            await asyncio.wait({serve}, timeout=self._flush_s)
         finally:
-            while not self._task.done():  # again, because leaving a stuck connection waits too
-                self._task.cancel()
-                await asyncio.wait({self._task}, timeout=0.1)
+            for task in (serve, store):
+                while not task.done():  # again, because leaving a stuck connection waits too
+                    task.cancel()
+                    await asyncio.wait({task}, timeout=0.1)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE_S):
+                    await self._in_thread(self._close)
+            self._thread.shutdown(wait=False)
 
-    def _put(self, topic: str, payload: Payload, kind: Literal["tele", "event", "retained"]) -> None:
-        message = self._message(topic, payload, kind)
-        if kind == "retained":
-            self._retained[topic] = message
-        self._outbox.put(message)
-        self._news.set()
+    # From the run to the outbox.
 
-    def _message(self, topic: str, payload: Payload, kind: Literal["tele", "event", "retained"]) -> Outgoing:
+    def _put(self, kind: Kind, topic: str, payload: Payload, importance: Importance | None = None) -> None:
+        try:
+            message = self._message(kind, topic, payload, self._numbers(topic), importance)
+        except ValueError as error:  # too long, whatever is cut
+            self._refused += 1
+            _log.error("telemetry: %s", error)
+            return
+        if message.retain:
+            self._newest[topic] = message
+        if len(self._unstored) >= _MOST_UNSTORED:
+            least = min(self._unstored, key=lambda waiting: (waiting.importance, waiting.seq))
+            self._unstored.remove(least)
+            self._refused += 1
+        self._unstored.append(message)
+        self._fresh.set()
+
+    def _numbers(self, topic: str) -> tuple[int, int]:
         self._seq += 1
-        return Outgoing(self._seq, topic, encode(Stamp.now(self._seq, self.boot, self.run), payload), kind)
+        self._changes[topic] = self._changes.get(topic, 0) + 1
+        return self._seq, self._changes[topic]
 
-    def _status(self, word: Literal["ready", "disconnected", "lost"]) -> Outgoing:
-        return self._message(self._topics.status(self._node), Status(state=word), "retained")
+    def _message(
+        self,
+        kind: Kind,
+        topic: str,
+        payload: Payload,
+        numbers: tuple[int, int],
+        importance: Importance | None = None,
+    ) -> Outgoing:
+        data = wire.encode(Stamp.now(*numbers, self.boot, self.run), payload)
+        return Outgoing(numbers[0], topic, data, importance or kind.importance, kind.retained)
+
+    async def _store(self) -> None:
+        """Bring what was put in memory to the outbox, all that has come meanwhile at once."""
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            await self._in_thread(self._store_now)
+            self._news.set()
+
+    def _store_now(self) -> None:
+        fresh, self._unstored = self._unstored, []
+        if fresh:
+            self._outbox.put(fresh)
+
+    def _close(self) -> None:
+        self._store_now()
+        self._outbox.close()
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # From the outbox to the broker.
 
     async def _serve(self) -> None:
         """Connect, send, reconnect, until all is sent after the run's end or the last attempt failed."""
@@ -135,56 +242,100 @@ class Publisher:
                 reason = reason_of(error)
                 if self.trouble is None:  # once per outage
                     pause_s = _FIRST_PAUSE_S
-                    _log.warning("broker %s:%d: %s; the run goes on without", self.host, self.port, reason)
+                    _log.warning("broker %s: %s; the run goes on without", self.line, reason)
                 self.trouble = reason
             if last_attempt:
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause_s)
+            waits = {
+                asyncio.ensure_future(self._wait(pause_s)),
+                asyncio.create_task(self._closing.wait()),
+            }
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _session(self) -> None:
         """One connection: presence, what the broker may have forgotten, then all news until the end."""
-        will = self._status("lost")
-        self._outbox.put(*self._in_flight, *self._retained.values())
-        self._in_flight = []
+        status = self._topics.status(self._node)
+        # Numbers for presence and will; an attempt that fails leaves no gap.
+        self._hello = ready, lost = self._hello or (self._numbers(status), self._numbers(status))
+        will = self._message(contract.STATUS, status, Status(state="lost"), lost)
         line = connect(
-            self.host,
-            self.port,
+            self.line,
             identifier=f"bellbench-{self.boot}",
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             keepalive_s=self._keepalive_s,
-            in_flight=_BATCH,
-            username=self._username,
-            password=self._password,
+            in_flight=BATCH,
         )
         async with line as client, asyncio.TaskGroup() as both:
-            self.trouble = None
-            listener = both.create_task(_until_disconnected(client))
-            await self._send(client, [self._status("ready")])
-            while batch := await self._next_batch():
-                self._in_flight = batch
-                await self._send(client, batch)
-                self._in_flight = []
-            await self._send(client, [self._status("disconnected")])
+            self._hello = None
+            delivery = Delivery(client, self._outbox, self._in_thread, self._caution)
+            self._deliveries = [delivery]
+            listener = both.create_task(self._listen(client))
+            forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
+            await delivery.send([self._status("ready", ready), *forgotten])
+            if self._commands:
+                await client.subscribe(self._topics.run(self.run, "command"), qos=1)
+            self.trouble = delivery.trouble
+            clearing = both.create_task(self._clear_up(client))
+            while await self._anything_to_send(delivery):
+                arrived = await delivery.send_fetched()
+                self._delivered |= {message.topic: message for message in arrived if message.retain}
+                self.trouble = delivery.trouble
+            await clearing
+            await delivery.send([self._status("disconnected", self._numbers(status))])
             listener.cancel()
 
-    async def _next_batch(self) -> list[Outgoing]:
-        """The oldest waiting messages; empty when the run has ended and nothing waits."""
-        while not (batch := self._outbox.take(_BATCH)) and not self._closing.is_set():
+    def _status(self, word: Literal["ready", "disconnected"], numbers: tuple[int, int]) -> Outgoing:
+        figures = self._outbox.dropped[Importance.FIGURE]
+        status = Status(state=word, dropped_figures=figures, dropped_events=self.dropped - figures)
+        return self._message(contract.STATUS, self._topics.status(self._node), status, numbers)
+
+    async def _anything_to_send(self, delivery: Delivery) -> bool:
+        """Wait for news; False when the run has ended and nothing waits that can be sent."""
+        while True:
             self._news.clear()
+            closing = self._closing.is_set()
+            if closing:
+                await self.stored()
+            if await delivery.fetch():
+                return True
+            if closing:
+                return False
             await self._news.wait()
-        return batch
 
-    @staticmethod
-    async def _send(client: aiomqtt.Client, batch: list[Outgoing]) -> None:
-        """Publish in order, and wait until the broker has acknowledged all of them."""
-        await asyncio.gather(
-            *(client.publish(m.topic, m.payload, qos=1, retain=m.kind == "retained") for m in batch)
-        )
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        """Take what comes in. Raises aiomqtt.MqttError when the line breaks, which otherwise shows only at
+        the next publish."""
+        command = self._topics.run(self.run, "command")
+        async for message in client.messages:
+            if self._commands and message.topic.value == command:
+                await self._obey(self._commands, message.payload, retained=message.retain)
+                continue
+            for delivery in self._deliveries:
+                delivery.came_back(message.topic.value, message.payload)
 
+    async def _obey(self, desk: CommandDesk, data: bytes, *, retained: bool) -> None:
+        answered = await desk.take(data, self._topics.run(self.run, "answer"), retained=retained)
+        if answered is not None:
+            topic, answer = answered
+            self._put(contract.ANSWER, topic, answer, Importance.WARNING)
 
-async def _until_disconnected(client: aiomqtt.Client) -> None:
-    """Raise aiomqtt.MqttError when the line breaks, which otherwise shows only at the next publish."""
-    async for _ in client.messages:
-        pass  # nothing is subscribed
+    async def _clear_up(self, client: aiomqtt.Client) -> None:
+        """Send what earlier processes left, beside what is new."""
+        while self._leftovers:
+            try:
+                outbox = await asyncio.to_thread(Outbox, self._leftovers[0])
+            except (OutboxBusyError, sqlite3.Error) as error:
+                _log.info("telemetry: %s", error)
+            else:
+                delivery = Delivery(client, outbox, asyncio.to_thread, self._caution_of_leftovers)
+                self._deliveries.append(delivery)
+                try:
+                    await clear(self.line, outbox, delivery, root=self._topics.root, ours=self._newest.keys())
+                finally:
+                    await asyncio.to_thread(outbox.close)
+            self._leftovers.pop(0)

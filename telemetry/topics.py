@@ -1,8 +1,9 @@
 """The topic tree of version 1: where each message stands.
 
-    <root>/v1/<site>/<node>/status                            presence of a control process, retained
-    <root>/v1/<site>/<node>/<device>/{tele,state,event,meta}  figures, condition, happenings, description
-    <root>/v1/<site>/run/<id>/{state,result}                  one run, retained
+    <root>/v1/<site>/<node>/status                                  presence of a control process
+    <root>/v1/<site>/<node>/<device>/{tele,state,event,meta,alarm}  one instrument
+    <root>/v1/<site>/run/<id>/{state,result}                        one run
+    <root>/v1/<site>/run/<id>/{command,answer}                      requests to it, and what became of them
 
 The depth is fixed, so that subscribers such as Telegraf take the tags from the topic. `site` is the name
 of the testbed. `run` in the place of a node is reserved. The figures of a run as a whole (rates, S) stand
@@ -51,11 +52,11 @@ class Topics:
         return f"{self._base}/{node_level(node)}/status"
 
     def device(self, node: str, device: str, kind: str) -> str:
-        """A device of a node; `kind` is tele, state, event or meta."""
+        """A device of a node; `kind` is tele, state, event, meta or alarm."""
         return f"{self._base}/{node_level(node)}/{level(device)}/{kind}"
 
     def run(self, run: str, kind: str) -> str:
-        """One run; `kind` is state or result; retained."""
+        """One run; `kind` is state, result, command or answer."""
         return f"{self._base}/{RUN}/{level(run)}/{kind}"
 
     @property
@@ -78,4 +79,6 @@ def parse(root: str, topic: str) -> Place | None:
             return Place(site, node, "", "status")
         case [site, node, device, kind]:
             return Place(site, node, device, kind)
+        case [site, "run", run, "answer", _]:
+            return Place(site, RUN, run, "answer")
     return None

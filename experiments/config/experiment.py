@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, Strict, field_serializer, model_validator
+from pydantic import Field, Strict, field_serializer, model_validator
 
 from drivers.units import Seconds
+from experiments.config.compensation import Compensation
 from experiments.config.interlocks import Interlock, Limit
 from experiments.config.model import Name, NotNegative, Number, Part, Positive, Text
 from experiments.config.plan import PlanStep
-from experiments.config.problems import show_value
-from experiments.config.references import Reference
 from experiments.config.settings import PairSettings, SwappingSettings
+from experiments.config.telemetry import Telemetry
 
 
 class Record(Part):
@@ -23,39 +23,6 @@ class Record(Part):
     tags: Literal["raw", "heralds", "none"] = "heralds"
     raw: Annotated[Seconds, NotNegative] = 0.0
     around: Annotated[Seconds, Positive] = 50e-9
-
-
-def _broker(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    example = "write mqtt://HOST:PORT, like mqtt://localhost:1883"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{show_value(url)} is no address of a broker: {error}; {example}") from error
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(
-            f"no user or password in the address of a broker, they have keys of their own; {example}"
-        )
-    if parts.scheme != "mqtt" or not parts.hostname or port == 0 or url != f"mqtt://{parts.netloc}":
-        raise ValueError(f"{show_value(url)} is no address of a broker; {example}")
-    return url
-
-
-def _root(topic: str) -> str:
-    if not topic or any(not level or set(level) & set("+#\0") for level in topic.split("/")):
-        raise ValueError(f"{show_value(topic)} is no MQTT topic to begin with; allowed: words with / between")
-    return topic
-
-
-class Telemetry(Part):
-    """Where telemetry goes. Without `broker`, to one inside bellbench that listens on this machine only."""
-
-    broker: Annotated[str, AfterValidator(_broker)] | None = None
-    root: Annotated[str, AfterValidator(_root)] = "bellbench"
-    username: Reference | None = None
-    password: Reference | None = None
 
 
 class Reconnection(Part):
@@ -120,6 +87,8 @@ class Experiment(Part):
     testbed: str
     settings: SwappingSettings | None = None
     pairs: dict[Name, PairSettings] = Field(default_factory=dict)
+    compensation: dict[Name, Compensation] = Field(default_factory=dict)
+    """The links that are kept free of polarization rotations, by names that are theirs alone."""
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]
     seed: Annotated[int, Strict(), Field(ge=0)] | None = None
     record: Record = Record()

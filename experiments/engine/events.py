@@ -197,6 +197,16 @@ class Baseline(StreamEvent):
 
 
 @dataclass(frozen=True)
+class Readings(StreamEvent):
+    """What the run read from one instrument when it looked how it stands: controls by name, in SI units."""
+
+    stream = "readings"
+    acknowledged = False
+    instrument: str
+    values: Mapping[str, float | bool]
+
+
+@dataclass(frozen=True)
 class Peaks(StreamEvent):
     """A correlation histogram and the window that lies on its peak: bin k counts the pairs with `from_ps` +
     k `bin_ps` <= t2 - t1 < `from_ps` + (k + 1) `bin_ps`. `centre_ps` +- `error_ps` is where the peak is."""
@@ -309,6 +319,7 @@ RunEvent = (
     | Live
     | Happened
     | Baseline
+    | Readings
     | Peaks
     | DelaySeen
     | PolarizationSeen

@@ -8,7 +8,7 @@ from bellbench.display import LiveDisplay, PlainLines
 from bellbench.telemetry import TelemetryObserver
 from experiments.engine.events import RunEvent, StateChanged, StepBegan
 from experiments.engine.outcome import State
-from telemetry.messages import RunState
+from telemetry.messages import AlarmState, RunState
 
 WHY = "alice_hwp: does not stand as the run left it: has lost its zero"
 EVENTS: tuple[RunEvent, ...] = (
@@ -54,8 +54,11 @@ def test_in_telemetry() -> None:
         def publish_state(self, state: RunState) -> None:
             self.states.append(state)
 
+        def publish_alarm(self, node: str | None, device: str | None, alarm: AlarmState) -> None:
+            """Not looked at here."""
+
     heard = Heard()
-    observer = TelemetryObserver(heard, "toy", {})  # type: ignore[arg-type]
+    observer = TelemetryObserver(heard, "toy", {}, {})  # type: ignore[arg-type]
     for event in EVENTS:
         observer.notify(event)
     assert (heard.states[-1].state, heard.states[-1].reason) == ("paused", WHY)

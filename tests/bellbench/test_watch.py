@@ -12,9 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bellbench.commands.watch import broker_of_newest_run, parse_broker, watch
+from bellbench.commands.watch import broker_of_newest_run, line_to_watch, watch
+from telemetry.alarms import Alarms
 from telemetry.broker import EmbeddedBroker
-from telemetry.messages import Estimate, Event, Rates, RunState
+from telemetry.line import Line, Tls
+from telemetry.messages import DeviceState, Estimate, Event, FieldFacts, Meta, Rates, RunState
 from telemetry.messages import Result as Results
 from telemetry.publisher import Publisher
 
@@ -35,7 +37,7 @@ def at(broker: EmbeddedBroker) -> str:
 
 
 def run_on(broker: EmbeddedBroker, run: str = "r1", **options: Any) -> Publisher:
-    return Publisher(broker.host, broker.port, site="nyc", run=run, **options)
+    return Publisher(Line(broker.host, broker.port), site="nyc", run=run, **options)
 
 
 async def kept(broker: EmbeddedBroker, topic: str, count: int = 1) -> None:
@@ -83,7 +85,7 @@ async def test_live_until_the_run_ends(broker: EmbeddedBroker) -> None:
             run.publish_rates(
                 Rates(
                     singles_hz={"alice_h": 120470.4}, heralds_hz=3.25, fourfolds=1234, fourfolds_hz=1.5,
-                    chsh_s=2.314, chsh_s_error=0.12,
+                    figures={"chsh_s": Estimate(value=2.314, error=0.12)},
                 )
             )  # fmt: skip
             run.publish_event(
@@ -100,6 +102,28 @@ async def test_live_until_the_run_ends(broker: EmbeddedBroker) -> None:
         assert words in shown.output
     assert "━singles" not in shown.output  # the bar has a line of its own
     assert "\x1b[31m" not in shown.output  # what comes from the network does not colour the terminal
+
+
+async def test_instruments_and_alarms(broker: EmbeddedBroker) -> None:
+    async with run_on(broker) as run:
+        run.publish_state(running())
+        facts = {"bias_1_a": FieldFacts(unit="A", setting=True), "enabled": FieldFacts(setting=True)}
+        run.publish_meta("hub", "hub_nanowires", Meta(driver="singlequantum_websq", fields=facts))
+        run.publish_device_state(
+            "hub",
+            "hub_nanowires",
+            DeviceState(condition="ready", values={"bias_1_a": 17e-6, "enabled": True}),
+        )
+        run.publish_device_state("alice", "alice_pump", DeviceState(condition="lost", reason="no answer"))
+        alarms = Alarms(lambda device, state: run.publish_alarm("alice", device, state))
+        alarms.raised("alice_pump", "lost", "INVALID", "alice_pump is silent", "See to its cable")
+        await kept(broker, "bellbench/v1/nyc/alice/alice_pump/alarm")
+        shown = await command("--once", at(broker))
+    assert shown.exit_code == 0, shown.output
+    assert "INVALID alice_pump: alice_pump is silent. See to its cable" in shown.output
+    lines = [line.split() for line in shown.output.splitlines()]
+    assert ["alice/alice_pump", "lost", "no", "answer"] in lines
+    assert ["hub/hub_nanowires", "ready", "bias_1", "17", "µA,", "enabled", "on"] in lines
 
 
 async def test_each_message_as_a_line_of_json(broker: EmbeddedBroker) -> None:
@@ -201,7 +225,30 @@ def test_no_run_folders_no_broker(tmp_path: Path) -> None:
     ],
 )
 def test_broker_addresses(text: str, address: tuple[str, int]) -> None:
-    assert parse_broker(text) == address
+    line, root = line_to_watch(text, Path("no runs"), {})
+    assert ((line.host, line.port), line.tls, root) == (address, None, "bellbench")
+
+
+def test_mqtts_has_its_own_port_and_tls() -> None:
+    line, _ = line_to_watch("mqtts://lab.example", Path("no runs"), {})
+    assert (line.port, line.tls) == (8883, Tls())
+
+
+def test_the_newest_run_says_how_to_get_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PASSWORD", "hunter2")
+    broker = {"host": "::1", "port": 1884, "root": "lab/3", "tls": True, "password": "${env:LAB_PASSWORD}"}
+    (tmp_path / "2026-11-22").mkdir()
+    (tmp_path / "2026-11-22/run.json").write_text(json.dumps({"broker": broker}))
+    line, root = line_to_watch(None, tmp_path, {})
+    assert (line, root) == (Line("::1", 1884, None, "hunter2", Tls()), "lab/3")
+    assert "hunter2" not in repr(line)
+
+
+def test_a_password_on_the_command_line_is_refused() -> None:
+    done = CliRunner().invoke(watch, ["--password", "hunter2"])
+    assert done.exit_code == 2
+    assert "${env:NAME}" in done.output
+    assert "hunter2" not in done.output
 
 
 @pytest.mark.parametrize(
@@ -209,7 +256,7 @@ def test_broker_addresses(text: str, address: tuple[str, int]) -> None:
 )
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter, match="mqtt://HOST:PORT"):
-        parse_broker(text)
+        line_to_watch(text, Path("no runs"), {})
 
 
 def test_a_runs_folder_that_is_not_there_is_said() -> None:

@@ -1,15 +1,17 @@
-"""A broker on a free port, a subscriber that waits with a deadline, and a line that can be cut or held."""
+"""Brokers, a subscriber that waits with a deadline, and a line that can be cut or held."""
 
 import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
 from telemetry.broker import EmbeddedBroker
+from tests.telemetry.brokers import KINDS, Broker, running
 
 Seen = tuple[str, dict[str, Any]]
 
@@ -94,6 +96,13 @@ class Relay:
 async def broker() -> AsyncIterator[EmbeddedBroker]:
     async with EmbeddedBroker(0) as running:
         yield running
+
+
+@pytest.fixture(params=KINDS)
+async def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
+    """Each of the brokers in turn."""
+    async with running(request.param, tmp_path) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from telemetry.messages import Estimate, Event, Rates, Result, RunState, Stamp, Status, decode, encode
+from telemetry.messages import Estimate, Event, Rates, Result, RunState, Status
+from telemetry.wire import Stamp, decode, encode
 
-STAMP = Stamp(datetime(2026, 11, 22, 3, 10, 0, 123456, UTC), 42, "b00t", "run-1")
+STAMP = Stamp(datetime(2026, 11, 22, 3, 10, 0, 123456, UTC), 42, 7, "b00t", "run-1")
 
 
 def strict(data: bytes) -> dict[str, object]:
@@ -28,15 +29,23 @@ def strict(data: bytes) -> dict[str, object]:
 
 def test_stamp_is_utc_with_microseconds() -> None:
     here = timezone(timedelta(hours=-5))
-    stamp = Stamp(datetime(2026, 11, 21, 22, 10, tzinfo=here), 1, "b", None)
+    stamp = Stamp(datetime(2026, 11, 21, 22, 10, tzinfo=here), 1, 1, "b", None)
     fields = strict(encode(stamp, Status(state="ready")))
     assert fields == {
-        "time": "2026-11-22T03:10:00.000000Z", "seq": 1, "boot": "b", "run": None, "state": "ready",
+        "time": "2026-11-22T03:10:00.000000Z", "seq": 1, "change": 1, "boot": "b", "run": None,
+        "state": "ready", "dropped_figures": 0, "dropped_events": 0,
     }  # fmt: skip
 
 
 def test_rates_have_a_field_per_detector() -> None:
-    fields = strict(encode(STAMP, Rates(singles_hz={"alice_h": 120470.0, "hub_ch": 1.5e5}, chsh_s=2.31)))
+    fields = strict(
+        encode(
+            STAMP,
+            Rates(
+                singles_hz={"alice_h": 120470.0, "hub_ch": 1.5e5}, figures={"chsh_s": Estimate(value=2.31)}
+            ),
+        )
+    )
     assert fields["singles_alice_h_hz"] == 120470
     assert fields["singles_hub_ch_hz"] == 150000
     assert fields["chsh_s"] == 2.31
@@ -52,7 +61,7 @@ def test_results_are_value_and_error_under_their_names() -> None:
     "payload",
     [
         RunState(state="paused", step="a", step_index=1, steps=3, progress=0.5, reason="laser off"),
-        Rates(singles_hz={"a": 1.0, "b": None}, heralds_hz=3.0, fourfolds=7, chsh_s=2.5, chsh_s_error=0.1),
+        Rates(singles_hz={"a": 1.0, "b": None}, heralds_hz=3.0, fourfolds=7),
         Result(estimates={"chsh_s": Estimate(value=2.5, error=0.1), "fidelity": Estimate(value=0.9)}),
         Event(level="warning", text='quotes " and \u2028', node="hub", instrument="hub_tagger"),
         Status(state="lost"),
@@ -69,7 +78,7 @@ def test_what_is_sent_is_what_is_read(payload: RunState | Rates | Result | Event
 def test_never_nan(values: list[float]) -> None:
     a, b, c, d, e, f = values
     for payload in (
-        Rates(singles_hz={"a": a, "b": np.float64(b)}, heralds_hz=c, chsh_s=d, chsh_s_error=e, interval_s=f),
+        Rates(singles_hz={"a": a, "b": np.float64(b)}, heralds_hz=c, interval_s=f),
         Result(estimates={"x": Estimate(value=a, error=b)}),
         RunState(state="running", progress=c, elapsed_s=d, remaining_s=e),
     ):
@@ -80,9 +89,9 @@ def test_never_nan(values: list[float]) -> None:
 
 
 def test_nor_by_a_copy_that_nobody_checked() -> None:
-    rates = Rates(chsh_s=2.0).model_copy(update={"chsh_s": math.nan, "singles_hz": {"a": math.inf}})
+    rates = Rates(heralds_hz=2.0).model_copy(update={"heralds_hz": math.nan, "singles_hz": {"a": math.inf}})
     sent = strict(encode(STAMP, rates))
-    assert (sent["chsh_s"], sent["singles_a_hz"]) == (None, None)
+    assert (sent["heralds_hz"], sent["singles_a_hz"]) == (None, None)
 
 
 def test_a_reader_ignores_fields_of_a_later_version() -> None:
@@ -97,10 +106,10 @@ def test_a_wrong_word_of_ours_is_refused() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\xff", b"[]", b"3", b"null", b"{}", b'{"time":1,"seq":1,"boot":"b","run":null}',
-        b'{"time":"2026-11-22T03:10:00","seq":1,"boot":"b","run":null}',  # no zone
-        b'{"time":"2026-11-22T03:10:00Z","seq":1,"boot":"b","run":3}',
-        b'{"time":"2026-11-22T03:10:00Z","seq":1,"boot":"b","run":null,"x":NaN}',
+        b"", b"\xff", b"[]", b"3", b"null", b"{}", b'{"time":1,"seq":1,"change":1,"boot":"b","run":null}',
+        b'{"time":"2026-11-22T03:10:00","seq":1,"change":1,"boot":"b","run":null}',  # no zone
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":3}',
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":null,"x":NaN}',
         b"[" * 100_000,
     ],
 )  # fmt: skip

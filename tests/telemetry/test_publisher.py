@@ -12,8 +12,9 @@ import aiomqtt
 import pytest
 
 from telemetry.broker import EmbeddedBroker
-from telemetry.line import connect
+from telemetry.line import Line, connect
 from telemetry.messages import Estimate, Event, Rates, Result, RunState
+from telemetry.outbox import Outbox
 from telemetry.publisher import Publisher
 
 Listen = Callable[..., AbstractAsyncContextManager[Any]]
@@ -24,7 +25,7 @@ RATES = "bellbench/v1/nyc/control/run/tele"
 
 
 def publisher(port: int, **options: Any) -> Publisher:
-    return Publisher("127.0.0.1", port, site="nyc", run="r1", **options)
+    return Publisher(Line("127.0.0.1", port), site="nyc", run="r1", **options)
 
 
 def status(word: str) -> Callable[[str, dict[str, Any]], bool]:
@@ -105,7 +106,7 @@ async def test_a_clean_end_leaves_no_will(broker: EmbeddedBroker, listen_on: Lis
 async def test_broker_gone_and_back(listen_on: Listen, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "telemetry")
     async with EmbeddedBroker(0) as first:
-        run = publisher(first.port, queue_limit=50)
+        run = publisher(first.port, outbox=Outbox(max_messages=50))
         await run.__aenter__()
         run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
         run.publish_state(RunState(state="running", progress=0.1))
@@ -142,7 +143,7 @@ async def test_a_run_without_broker_ends_at_once(kind: str, caplog: pytest.LogCa
     if kind == "refuses":
         server.close()
     async with asyncio.timeout(5):
-        async with publisher(port, flush_s=0.2, queue_limit=10) as run:
+        async with publisher(port, flush_s=0.2, outbox=Outbox(max_messages=10)) as run:
             for n in range(1000):
                 run.publish_rates(Rates(fourfolds=n))
                 run.publish_state(RunState(state="running"))
@@ -168,7 +169,7 @@ async def test_a_failing_run_still_says_good_bye(broker: EmbeddedBroker, listen_
 
 
 async def test_no_message_waits_for_nagle(broker: EmbeddedBroker) -> None:
-    async with connect("127.0.0.1", broker.port) as client:
+    async with connect(Line("127.0.0.1", broker.port)) as client:
         line = client._client.socket()
         assert isinstance(line, socket.socket)
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -200,7 +201,7 @@ async def test_user_and_password_go_into_the_connect_packet() -> None:
 
     async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Publisher("127.0.0.1", port, site="s", run="r", username="lab", password="secret"):
+        async with Publisher(Line("127.0.0.1", port, "lab", "secret"), site="s", run="r"):
             packet = await asyncio.wait_for(seen, 5)
     assert packet[0] == 0x10
     assert packet[packet.index(b"MQTT") + 5] & 0xC0 == 0xC0  # behind the level

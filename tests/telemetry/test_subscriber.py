@@ -2,21 +2,27 @@
 
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Literal
 
 import pytest
 
 from telemetry.broker import EmbeddedBroker
-from telemetry.messages import Estimate, Event, Payload, Rates, Result, RunState, Stamp, Status, encode
+from telemetry.line import Line
+from telemetry.messages import Estimate, Event, Rates, Result, RunState, Status
 from telemetry.publisher import Publisher
-from telemetry.subscriber import BrokerError, Message, RunView, listen, read, retained
+from telemetry.subscriber import BrokerError, Message, listen, read, retained
+from telemetry.view import RunView
+from telemetry.wire import Payload, Stamp, encode
 
 START = datetime(2026, 11, 22, 3, 10, tzinfo=UTC)
+NUMBERS = count(1)
 Word = Literal["running", "completed"]
 
 
 def message(topic: str, payload: Payload, *, run: str = "r1", at: int = 0, kept: bool = False) -> Message:
-    stamp = Stamp(START + timedelta(seconds=at), at, f"boot of {run}", run)
+    number = next(NUMBERS)
+    stamp = Stamp(START + timedelta(seconds=at), number, number, f"boot of {run}", run)
     got = read("bellbench", f"bellbench/v1/nyc/{topic}", encode(stamp, payload), kept=kept)
     assert got is not None
     return got
@@ -83,8 +89,8 @@ async def test_listening_goes_on_after_the_broker_was_away() -> None:
     first = EmbeddedBroker(0)
     await first.__aenter__()
     async with (
-        Publisher(first.host, first.port, site="nyc", run="r1") as run,
-        aclosing(listen(first.host, first.port, root="bellbench")) as messages,
+        Publisher(Line(first.host, first.port), site="nyc", run="r1") as run,
+        aclosing(listen(Line(first.host, first.port), root="bellbench")) as messages,
     ):
         assert isinstance((await anext(messages)).payload, Status)
         await first.__aexit__(None, None, None)
@@ -96,8 +102,8 @@ async def test_listening_goes_on_after_the_broker_was_away() -> None:
 
 
 async def test_listening_ends_when_the_broker_stays_away() -> None:
-    async with EmbeddedBroker(0) as broker, Publisher(broker.host, broker.port, site="nyc", run="r1"):
-        messages = listen(broker.host, broker.port, root="bellbench", patience_s=0.0)
+    async with EmbeddedBroker(0) as broker, Publisher(Line(broker.host, broker.port), site="nyc", run="r1"):
+        messages = listen(Line(broker.host, broker.port), root="bellbench", patience_s=0.0)
         await anext(messages)
     with pytest.raises(BrokerError):
         [_ async for _ in messages]
@@ -105,9 +111,9 @@ async def test_listening_ends_when_the_broker_stays_away() -> None:
 
 async def test_everything_that_is_kept_is_read(broker: EmbeddedBroker) -> None:
     for n in range(60):  # more than the 20 or so that brokers have in flight at once
-        async with Publisher(broker.host, broker.port, site="nyc", run=f"r{n}") as run:
+        async with Publisher(Line(broker.host, broker.port), site="nyc", run=f"r{n}") as run:
             run.publish_state(RunState(state="completed"))
-    kept = await retained(broker.host, broker.port, root="bellbench")
+    kept = await retained(Line(broker.host, broker.port), root="bellbench")
     assert {one.stamp.run for one in kept if isinstance(one.payload, RunState)} == {
         f"r{n}" for n in range(60)
     }

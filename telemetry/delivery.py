@@ -1,0 +1,123 @@
+"""Delivery: from the outbox to the broker, and only then out of the outbox.
+
+An acknowledgement alone proves little. MQTT 3.1.1 has no way to refuse a message: a broker whose access list
+denies a topic acknowledges what it throws away (ecosystem.md 1.6). So the first message on each topic of a
+connection has to come back to us before any on that topic counts as delivered; what does not come back stays
+in the outbox, and is tried again from time to time. And a message on which a broker hangs up again and again,
+with nothing else under way, is given up and counted, or nothing would ever follow it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import aiomqtt
+
+from telemetry.outbox import Outbox, Outgoing
+
+BATCH = 200  # messages in flight before their acknowledgements
+ECHO_S = 3.0
+DENIED_FOR_S = 60.0
+MOST_BREAKS = 3
+
+InThread = Callable[..., Awaitable[Any]]
+"""`in_thread(work, *arguments)` does a piece of blocking work beside the event loop."""
+
+
+@dataclass
+class Caution:
+    """How many messages are sent at once, from one connection to the next: fewer after each break, so that a
+    message which the broker cannot stand is found."""
+
+    batch: int = BATCH
+    suspect: int = 0
+    """The message that was alone under way when the line broke last."""
+    breaks: int = 0
+    """How often in sequence."""
+
+    def broke(self, batch: Sequence[Outgoing]) -> bool:
+        """Take note of a break; True when the only message under way is to be given up."""
+        self.batch = max(1, len(batch) // 4)
+        if len(batch) > 1:
+            return False
+        again = batch[0].seq == self.suspect
+        self.suspect, self.breaks = batch[0].seq, self.breaks + 1 if again else 1
+        return self.breaks >= MOST_BREAKS
+
+    def went_well(self) -> None:
+        self.batch = min(BATCH, 4 * self.batch)
+
+
+class Delivery:
+    """What is under way over one connection. `came_back` is to be told what the connection receives."""
+
+    def __init__(
+        self, client: aiomqtt.Client, outbox: Outbox, in_thread: InThread, caution: Caution | None = None
+    ) -> None:
+        self._client, self._outbox, self._in_thread = client, outbox, in_thread
+        self._caution = caution or Caution()
+        self._proven: set[str] = set()
+        self._denied: dict[str, float] = {}  # until when
+        self._echoes: dict[tuple[str, bytes], asyncio.Future[None]] = {}
+        self._batch: list[Outgoing] = []
+
+    @property
+    def trouble(self) -> str | None:
+        """What the broker takes and does not pass on."""
+        if not self._denied:
+            return None
+        first, *more = sorted(self._denied)
+        others = f" and {len(more)} topics more" if more else ""
+        return (
+            f"the broker does not pass on what is published on {first}{others}: let its access list allow "
+            "bellbench's account to write there, and to read what it wrote"
+        )
+
+    async def fetch(self) -> bool:
+        """Take the next messages out of the outbox; False when there is none to be sent now."""
+        now = monotonic()
+        self._denied = {topic: until for topic, until in self._denied.items() if until > now}
+        self._batch = await self._in_thread(self._outbox.take, self._caution.batch, tuple(self._denied))
+        return bool(self._batch)
+
+    async def send_fetched(self) -> list[Outgoing]:
+        """Send what was fetched, let the outbox forget what arrived, and return that. Raises
+        aiomqtt.MqttError."""
+        try:
+            arrived = await self.send(self._batch)
+        except aiomqtt.MqttError:
+            if self._caution.broke(self._batch):
+                await self._in_thread(self._outbox.drop, self._batch[0])
+            raise
+        self._caution.went_well()
+        await self._in_thread(self._outbox.delivered, arrived)
+        return arrived
+
+    async def send(self, batch: Sequence[Outgoing]) -> list[Outgoing]:
+        """Publish in order and wait until the broker has acknowledged all of them; returns those whose topic
+        it passes on."""
+        new = {message.topic: message for message in batch if message.topic not in self._proven}
+        self._echoes = {
+            (topic, message.payload): asyncio.get_running_loop().create_future()
+            for topic, message in new.items()
+        }
+        if new:
+            await self._client.subscribe([(topic, 1) for topic in new])
+        await asyncio.gather(
+            *(self._client.publish(m.topic, m.payload, qos=1, retain=m.retain) for m in batch)
+        )
+        if new:
+            await asyncio.wait(self._echoes.values(), timeout=ECHO_S)
+            await self._client.unsubscribe(list(new))
+            came = {topic for (topic, _), echo in self._echoes.items() if echo.done()}
+            self._proven |= came
+            self._denied |= dict.fromkeys(new.keys() - came, monotonic() + DENIED_FOR_S)
+        return [message for message in batch if message.topic in self._proven]
+
+    def came_back(self, topic: str, payload: bytes) -> None:
+        """One of our own messages, as a subscriber sees it."""
+        echo = self._echoes.get((topic, payload))
+        if echo is not None and not echo.done():
+            echo.set_result(None)
