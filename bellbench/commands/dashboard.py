@@ -10,14 +10,13 @@ import click
 
 from bellbench.exit_codes import ExitCode
 
-DEFAULT_RUNS = Path("runs")
 LAST = "last"
 
 
 class DashboardError(click.ClickException):
     """There is nothing to show, or no place to show it at."""
 
-    exit_code = ExitCode.FAILED
+    exit_code = ExitCode.CONFIG
 
 
 @click.command()
@@ -25,9 +24,9 @@ class DashboardError(click.ClickException):
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_RUNS,
+    default=Path("runs"),
     show_default=True,
-    help="Where run folders are.",
+    help="Folder of the runs.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default any that is free.")
 @click.option(
@@ -38,7 +37,7 @@ class DashboardError(click.ClickException):
 def dashboard(
     run: str, runs: Path, port: int, speed: float | None, no_open: bool, descriptor: int | None
 ) -> None:
-    """Show RUN on a page in the browser: the name of its folder, a path to it, or `last`.
+    """Show RUN on a page in the browser: the name of its folder, the beginning or end of it, or `last`.
 
     With `last`, which is the default, the page goes over to each newer run. It is served to this machine
     alone and changes nothing. Ctrl-C ends it.
@@ -70,17 +69,25 @@ def dashboard(
 
 def source_of(run: str, runs: Path) -> Callable[[], Path | None]:
     """Where to look for the run of that name; raises DashboardError when it is not there."""
+    from experiments.archive.finding import NoSuchRunError, find_run
+
     if run == LAST:
         return lambda: newest(runs)
-    for folder in (runs / run, Path(run)):
-        if folder.is_dir():
-            return lambda: folder
-    raise DashboardError(f"there is no run {run!r} in {runs}; `{LAST}` is the newest")
+    try:
+        folder = find_run(run, runs)
+    except NoSuchRunError as error:
+        raise DashboardError(str(error)) from None
+    return lambda: folder
 
 
 def newest(runs: Path) -> Path | None:
-    """The newest run folder; their names begin with the time of their start."""
-    return max((record.parent for record in runs.glob("*/run.json")), default=None)
+    """The run that began last. Names begin with the second of the beginning: only of those that share it the
+    record is read, since this is asked every second."""
+    from experiments.archive.finding import began, run_folders
+
+    folders = run_folders(runs)
+    together = [folder for folder in folders if folder.name[:20] == folders[-1].name[:20]]
+    return max(together, key=began, default=None)
 
 
 def has_screen() -> bool:

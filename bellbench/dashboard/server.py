@@ -1,13 +1,14 @@
-"""The dashboard's server: one page, the files that it is made of, and the documents of a run as server-sent events.
+"""The dashboard's server: one page, the files that it is made of, and the documents of a run as server-sent
+events.
 
 It listens on this machine alone, answers questions that were asked by its own name alone (so that a page from
-elsewhere cannot reach it through a name of its own, "DNS rebinding"), and changes nothing: there is no request
-that does anything. The page may load nothing but what comes from here.
+elsewhere cannot reach it through a name of its own, "DNS rebinding"), and changes nothing: there is no
+request that does anything. The page may load nothing but what comes from here.
 
-`/documents` sends an event `run` first, which says what comes, then documents: each message is a JSON array of
-lines of the journal, and its id `RUN:LINE:SECONDS` names the last of them. A browser that has lost the
-connection sends that id when it comes back, to this server or to the next on the same port. `?speed=` and `?at=`
-ask for a replay.
+`/documents` sends an event `run` first, which says what comes, then documents: each message is a JSON array
+of lines of the journal, and its id `RUN:LINE:SECONDS` names the last of them. A browser that has lost the
+connection sends that id when it comes back, to this server or to the next on the same port. `?speed=` and
+`?at=` ask for a replay.
 """
 
 import asyncio
@@ -27,7 +28,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bellbench.dashboard.stream import DOCUMENTS, Document, DocumentFile, Live, Replay, batches, end_of
+from bellbench.dashboard.stream import TICK_S, Document, DocumentFile, Live, Replay, batches, end_of
+from experiments.archive.finding import read_about
+from experiments.archive.recovery import is_dead
+from experiments.engine.documents import DOCUMENTS
 
 STATIC = Path(__file__).with_name("static")
 LOOPBACK = "127.0.0.1"
@@ -35,7 +39,7 @@ NAMES = frozenset({LOOPBACK, "localhost", "[::1]"})
 """By which the page may be asked for. The port is free: it may be another at the far end of an ssh tunnel."""
 RETRY_MS = 500
 KEEP_ALIVE_S = 10.0
-LOOK_FOR_NEWER_S = 1.0
+LOOK_S = 1.0
 GRACE_S = 1
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -139,7 +143,7 @@ class DashboardServer:
         if folder is None:
             yield _event("none", {})
         while folder is None and not self._over():
-            await asyncio.sleep(LOOK_FOR_NEWER_S)
+            await asyncio.sleep(LOOK_S)
             folder = self._source()
         if folder is None:
             return
@@ -148,7 +152,7 @@ class DashboardServer:
             place, speed, at_s = None, None, None
         end_s, ended = await asyncio.to_thread(end_of, path)
         if speed is None and place is None and ended:
-            speed, at_s = self._speed, 0.0 if self._speed else None
+            speed = self._speed
         after = place.line if place else 0
         begin_s = place.time_s if place else at_s or 0.0
         replayed = speed is not None
@@ -157,13 +161,17 @@ class DashboardServer:
             {"run": folder.name, "after": after, "end_s": end_s, "ended": ended, "speed": speed},
         )
         pace = Replay(begin_s, speed, time.monotonic) if speed is not None else Live()
-        changed = _Changed(self._source, folder)
+        changed = _Slowly(lambda: self._source() not in (folder, None))
+        died = _Slowly(lambda: is_dead(read_about(folder)))
         spoke = time.monotonic()
         async for batch in batches(
             DocumentFile(path, after), pace, lambda: self._over() or (not replayed and changed())
         ):
             if batch:
                 yield _batch(folder.name, batch)
+            elif not (replayed or ended) and died():
+                ended = True
+                yield _event("died", {})
             elif time.monotonic() - spoke > KEEP_ALIVE_S:
                 yield ": still here\n\n"
             else:
@@ -171,26 +179,26 @@ class DashboardServer:
             spoke = time.monotonic()
             if batch and batch[-1].is_last:
                 yield _event("end", {})
-        while not (self._over() or changed()):  # a browser would come back for more at once
-            await asyncio.sleep(LOOK_FOR_NEWER_S / 10)
+        while not (self._over() or changed()):  # noqa: ASYNC110 - both are polled; a browser would come back
+            await asyncio.sleep(TICK_S)
 
     def _over(self) -> bool:
         return bool(self._server.should_exit)
 
 
-class _Changed:
-    """Whether another run is to be shown than at the beginning; looks once a second."""
+class _Slowly:
+    """Whether something has come true, looked at once a second and not again when it has."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
-        self._source, self._folder = source, folder
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._look = look
         self._next = 0.0
-        self._changed = False
+        self._true = False
 
     def __call__(self) -> bool:
-        if not self._changed and time.monotonic() >= self._next:
-            self._next = time.monotonic() + LOOK_FOR_NEWER_S
-            self._changed = self._source() not in (self._folder, None)
-        return self._changed
+        if not self._true and time.monotonic() >= self._next:
+            self._next = time.monotonic() + LOOK_S
+            self._true = self._look()
+        return self._true
 
 
 class Guarded:

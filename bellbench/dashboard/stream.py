@@ -1,9 +1,9 @@
 """The documents of a run as a stream: live as they are written, or replayed at a pace.
 
-A reader has its own place in `documents.jsonl` and takes whole lines from it, so that a slow one delays nobody,
-neither the run nor another reader. A document is known by the number of its line, from 1; a reader that comes
-back names the last one that it got, and misses none and gets none twice. What is no document (a line that a
-crash has torn) is left out.
+A reader has its own place in `documents.jsonl` and takes whole lines from it, so that a slow one delays
+nobody, neither the run nor another reader. A document is known by the number of its line, from 1; a reader
+that comes back names the last one that it got, and misses none and gets none twice. What is no document (a
+line that a crash has torn) is left out.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-DOCUMENTS = "documents.jsonl"
 TICK_S = 0.1
 """How often a stream looks for new documents: a page is told ten times a second, not once for each."""
 BYTES_AT_ONCE = 1 << 20
@@ -24,8 +23,8 @@ _TAIL_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Document:
-    """One line of the journal: its number, from 1, the time in the run at which it was written in seconds, and
-    its text as it stands in the file."""
+    """One line of the journal: its number, from 1, the time in the run at which it was written in seconds,
+    and its text as it stands in the file."""
 
     number: int
     time_s: float
@@ -67,13 +66,17 @@ class DocumentFile:
         self._number += 1
         try:
             text = line.decode()
-            found = json.loads(text)
+            found = json.loads(text, parse_constant=_no_number)
             name, doc = found["name"], found["doc"]
             # Times of one run never go back; what has no time of its own belongs to what came before it.
             self._time_s = max(self._time_s, float(doc.get("data", {}).get("t_s", 0.0)))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        return Document(self._number, self._time_s, text, name == "stop")
+        return Document(self._number, self._time_s, text.strip(), name == "stop")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON, and a browser does not take it")
 
 
 def end_of(path: Path) -> tuple[float, bool]:

@@ -36,8 +36,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """`draw` fills a figure `WIDTH_IN` wide and `height_in` high, in inches. The caption says what is seen, for
-    those too who do not see it."""
+    """`draw` fills a figure `WIDTH_IN` wide and `height_in` high, in inches. The caption says what is seen,
+    for those too who do not see it."""
 
     name: str
     caption: str

@@ -1,13 +1,12 @@
 """What a report says of a run, section by section, as blocks that can be printed either way."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bellbench.report import figures, found
 from bellbench.report.blocks import Block, Heading, Paragraph, Plot, Report, Table
 from bellbench.report.figures import label_of
-from bellbench.report.stored import Row, StoredRun
+from bellbench.report.reported import ReportedRun, Row, details_of
 from bellbench.text import duration, with_error
 
 TONES = {"completed": "good", "aborted": "mixed", "paused": "mixed"}
@@ -21,7 +20,7 @@ QUIET_EVENTS = ("instrument",)
 """Events that stand elsewhere in the report."""
 
 
-def report_of(run: StoredRun) -> Report:
+def report_of(run: ReportedRun) -> Report:
     """The report of a run, finished or not."""
     return Report(
         run.title,
@@ -34,7 +33,7 @@ def report_of(run: StoredRun) -> Report:
     )
 
 
-def _verdict(run: StoredRun) -> tuple[str, str]:
+def _verdict(run: ReportedRun) -> tuple[str, str]:
     """What became of it in a sentence, and the tone in which to say so."""
     message = str(run.about.get("message") or "")
     exit_code = run.about.get("exit_code")
@@ -49,7 +48,7 @@ def _verdict(run: StoredRun) -> tuple[str, str]:
     ), tone
 
 
-def _key_figures(run: StoredRun) -> Iterator[tuple[str, str, str]]:
+def _key_figures(run: ReportedRun) -> Iterator[tuple[str, str, str]]:
     known = run.figures()
     for name in ([name for name in KEY_FIGURES if name in known] or list(known))[: len(KEY_FIGURES)]:
         label, unit = label_of(name)
@@ -57,7 +56,7 @@ def _key_figures(run: StoredRun) -> Iterator[tuple[str, str, str]]:
         yield figures.sentence(label), value, " ".join(filter(None, (f"± {error}" if error else "", unit)))
 
 
-def _blocks(run: StoredRun) -> Iterator[Block]:
+def _blocks(run: ReportedRun) -> Iterator[Block]:
     yield Heading("Results")
     yield from _results(run)
     yield from _plots(found.beside_published(run), found.correlations(run), *found.density_matrices(run))
@@ -81,7 +80,7 @@ def _plots(*plots: Plot | None) -> Iterator[Plot]:
     yield from filter(None, plots)
 
 
-def _results(run: StoredRun) -> Iterator[Block]:
+def _results(run: ReportedRun) -> Iterator[Block]:
     known = run.figures()
     if not known:
         yield Paragraph("The run has no results.", "note")
@@ -137,9 +136,8 @@ def _apart(ours: Row, theirs: Row) -> str:
     return ""
 
 
-def _asked(run: StoredRun) -> Iterator[Block]:
-    experiment = run.configuration.get("experiment")
-    experiment = experiment if isinstance(experiment, Mapping) else run.configuration
+def _asked(run: ReportedRun) -> Iterator[Block]:
+    experiment = run.experiment
     plan = experiment.get("plan") or run.start.get("plan") or []
     rows = []
     for number, step in enumerate(plan, 1):
@@ -165,12 +163,13 @@ def _flat(data: Any) -> str:
     return f"{data:g}" if isinstance(data, float) else str(data)
 
 
-def _calibrations(run: StoredRun) -> Iterator[Block]:
+def _calibrations(run: ReportedRun) -> Iterator[Block]:
     rows = []
     for name, calibration in run.calibrations.items():
         if isinstance(calibration, Mapping):
-            taken = f"{calibration.get('utc', '')} {'' if calibration.get('run') in (None, run.name) else calibration['run']}"
-            rows += [(name, what, value, taken.strip()) for what, value in _values(calibration)]
+            by = calibration.get("run")
+            taken = f"{calibration.get('utc', '')} {by if by != run.name else ''}".strip()
+            rows += [(name, what, value, taken) for what, value in _values(calibration)]
     if rows:
         yield Table(("Calibration", "Of", "Value", "Taken"), rows, (1.6, 2.6, 2.4, 2.6))
     else:
@@ -191,7 +190,7 @@ def _values(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
                 yield from _values(value, f"{prefix}{key} ".replace("_", " "))
 
 
-def _events(run: StoredRun) -> Iterator[Block]:
+def _events(run: ReportedRun) -> Iterator[Block]:
     uptime = run.stream("uptime")
     if uptime:
         yield _ledger(uptime, run.duration_s)
@@ -230,13 +229,13 @@ def _ledger(uptime: list[Row], end_s: float) -> Table:
     )
 
 
-def _instruments(run: StoredRun) -> Iterator[Block]:
+def _instruments(run: ReportedRun) -> Iterator[Block]:
     safe = {row["name"]: row for row in run.about.get("safe_state") or []}
     safe |= {row["instrument"]: row for row in run.stream("safe")}
     identity: dict[str, str] = {}
     for row in run.stream("happened"):
         if row["event"] == "instrument":
-            told = json.loads(row["details"] or "{}")
+            told = details_of(row["details"])
             identity[told.get("instrument", "")] = " ".join(
                 str(told[key]) for key in ("manufacturer", "model", "serial_number") if told.get(key)
             )
@@ -258,8 +257,7 @@ def _instruments(run: StoredRun) -> Iterator[Block]:
         yield Paragraph(f"Not verified safe, go and look: {', '.join(unsafe)}.", "warning")
     yield Table(("Instrument", "Node", "Answered as", "Safe state"), rows, (1.9, 1, 3.8, 2.6))
     values = [
-        (row["instrument"], row["phase"], _flat(json.loads(row["values"] or "{}")))
-        for row in run.stream("baseline")
+        (row["instrument"], row["phase"], _flat(details_of(row["values"]))) for row in run.stream("baseline")
     ]
     if values:
         yield Table(
@@ -267,23 +265,25 @@ def _instruments(run: StoredRun) -> Iterator[Block]:
         )
 
 
-def _reproduce(run: StoredRun) -> Iterator[Block]:
+def _reproduce(run: ReportedRun) -> Iterator[Block]:
     environment = run.environment
     git = environment.get("git") or {}
     name = f"{run.about.get('experiment', 'experiment')}.yaml"
-    sources = sorted(path.name for path in (run.folder / "config.source").glob("*"))
+    sources = sorted(path.name for path in (run.path / "config.source").glob("*"))
     name = next((source for source in sources if source == name), sources[0] if sources else name)
     yield Paragraph(f"bellbench run {name} --seed {run.about.get('seed', 'SEED')}", "code")
-    where = f"config.source/ of the run folder holds the files as they were given: {', '.join(sources) or 'none'}."
+    where = (
+        f"config.source/ of the run folder holds the files as they were given: {', '.join(sources) or '-'}."
+    )
     commit = f"bellbench {environment.get('bellbench')} at commit {git.get('commit', 'unknown')}"
     changed = ", with uncommitted changes" if git.get("modified") else ""
     yield Paragraph(
-        f"{commit}{changed}; Python {environment.get('python', 'unknown')} on {environment.get('platform', 'unknown')}, "
-        f"host {environment.get('host', 'unknown')}. {where}"
+        f"{commit}{changed}; Python {environment.get('python', 'unknown')} on "
+        f"{environment.get('platform', 'unknown')}, host {environment.get('host', 'unknown')}. {where}"
     )
     if run.start.get("simulated"):
         yield Paragraph(
-            "On the simulated bench the same seed gives the same tags and the same results.json, byte for byte.",
+            "On the simulated bench the same seed gives the same tags and results.json, byte for byte.",
             "note",
         )
     packages = ", ".join(

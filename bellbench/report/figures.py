@@ -1,5 +1,5 @@
-"""The plots of a report, of what a run saw while it went on: each function looks into a stored run and gives a
-plot, or None where there is nothing to show. What a measurement found is in `found`."""
+"""The plots of a report, of what a run saw while it went on: each function looks into a stored run and gives
+a plot, or None where there is nothing to show. What a measurement found is in `found`."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bellbench.display import FIGURES
 from bellbench.report.blocks import Plot
-from bellbench.report.stored import Row, StoredRun
+from bellbench.report.reported import ReportedRun, Row
 from bellbench.report.style import BAND, BAND_EDGE, INK, QUIET, TONES, in_thousands
 from bellbench.text import duration, with_error
 
@@ -66,7 +66,7 @@ def small_plots(figure: "FigureBase", count: int) -> "list[Axes]":
     return axes[:count]
 
 
-def timeline(run: StoredRun) -> Plot | None:
+def timeline(run: ReportedRun) -> Plot | None:
     """Steps, states and downtime on one axis of run time."""
     steps = _spans(run.stream("step"), run.duration_s)
     if not steps:
@@ -78,7 +78,7 @@ def timeline(run: StoredRun) -> Plot | None:
     def draw(figure: "FigureBase") -> None:
         axes = figure.subplots()
         figure.subplots_adjust(left=0.2, right=0.985, top=0.97, bottom=0.36 / height)
-        for line, (kind, begin, end) in enumerate(steps):
+        for line, (_, begin, end) in enumerate(steps):
             axes.barh(line, end - begin, left=begin, height=0.62, color=TONES[0])
             axes.text(end, line, f" {duration(end - begin)}", va="center", fontsize=7, color=QUIET)
         names = [f"{n}  {kind}" for n, (kind, _, _) in enumerate(steps, 1)]
@@ -115,7 +115,7 @@ def _spans(rows: Sequence[Row], end_s: float) -> list[tuple[str, float, float]]:
     return spans
 
 
-def peaks(run: StoredRun) -> Plot | None:
+def peaks(run: ReportedRun) -> Plot | None:
     """The newest correlation histogram of each name, with its window."""
     newest = {row["name"]: row for row in run.stream("peaks")}
     if not newest:
@@ -142,14 +142,15 @@ def peaks(run: StoredRun) -> Plot | None:
             in_thousands(axes)
 
     widths = ", ".join(
-        f"{name} {row['window_end_ps'] - row['window_begin_ps']:.0f} ps at {with_error(row['centre_ps'], row['error_ps'])} ps"
+        f"{name} {row['window_end_ps'] - row['window_begin_ps']:.0f} ps at "
+        f"{with_error(row['centre_ps'], row['error_ps'])} ps"
         for name, row in newest.items()
     )
     caption = f"Correlation histograms, counts per bin, and the coincidence windows (shaded): {widths}."
     return Plot("peaks", caption, draw, 1.75 * rows_of(len(newest))[0])
 
 
-def growth(run: StoredRun) -> Plot | None:
+def growth(run: ReportedRun) -> Plot | None:
     """Every figure with its standard error as data came in."""
     rows = run.stream("live")
     names = [n for n in _figure_names(rows) if np.isfinite(run.column("live", n)).sum() > 1]
@@ -176,8 +177,8 @@ def growth(run: StoredRun) -> Plot | None:
             axes.set_xlabel("data taken (s)")
 
     caption = (
-        "Figures as data came in; the band is one standard error. Settings are measured one after another, so a "
-        "figure begins when all that it needs have been seen. Dashed: the limit without entanglement."
+        "Figures as data came in; the band is one standard error. Settings are measured one by one, so "
+        "a figure begins when all that it needs have been seen. Dashed: the limit without entanglement."
     )
     return Plot("growth", caption, draw, 1.75 * rows_of(len(names))[0])
 
@@ -190,8 +191,8 @@ def _figure_names(rows: Sequence[Row]) -> list[str]:
 def _frame(axes: "Axes", value: NDArray[np.float64], error: NDArray[np.float64], limit: float | None) -> None:
     """Show what came after the first tenth in full, and the limit when it is near."""
     settled = slice(len(value) // 10, None)
-    low = np.nanmin(value[settled] - np.nan_to_num(error[settled]))
-    high = np.nanmax(value[settled] + np.nan_to_num(error[settled]))
+    low = float(np.nanmin(value[settled] - np.nan_to_num(error[settled])))
+    high = float(np.nanmax(value[settled] + np.nan_to_num(error[settled])))
     if limit is not None:
         low, high = min(low, limit), max(high, limit)
         axes.axhline(limit, color=QUIET, linewidth=0.8, linestyle="--")
@@ -199,11 +200,11 @@ def _frame(axes: "Axes", value: NDArray[np.float64], error: NDArray[np.float64],
     axes.set_ylim(low - room, high + room)
 
 
-def rates(run: StoredRun) -> Plot | None:
+def rates(run: ReportedRun) -> Plot | None:
     """Singles of detectors whose names begin alike, and heralds and four-folds per second of data."""
     singles, times = run.singles_hz(), run.column("rates", "t_s")
     groups: dict[str, list[int]] = {}
-    for n, name in enumerate(run.detectors):
+    for n, name in enumerate(run.counted):
         groups.setdefault(name.rpartition("_")[0] or name, []).append(n)
     counts = [
         (name, label, *counted)
@@ -222,7 +223,7 @@ def rates(run: StoredRun) -> Plot | None:
             in_thousands(axes)
         for axes, (stem, members) in zip(panels[len(counts) :], groups.items(), strict=True):
             for tone, n in enumerate(members):
-                axes.plot(times, singles[:, n], color=TONES[tone % len(TONES)], label=run.detectors[n])
+                axes.plot(times, singles[:, n], color=TONES[tone % len(TONES)], label=run.counted[n])
             axes.set_title(f"Singles of {stem} (1/s)")
             axes.set_ylim(0, (1.6 if len(members) > 2 else 1.3) * max(singles[:, members].max(), 1.0))
             axes.legend(loc="upper right", ncols=2, borderaxespad=0)
@@ -236,7 +237,7 @@ def rates(run: StoredRun) -> Plot | None:
     return Plot("rates", caption, draw, 1.75 * rows_of(len(counts) + len(groups))[0])
 
 
-def per_second(run: StoredRun, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def per_second(run: ReportedRun, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Run time in s and how fast a count grew over the last stretch of data before it, per second of data."""
     live, count, times = (run.column("live", key) for key in ("live_s", name, "t_s"))
     growing = np.flatnonzero(np.diff(live, prepend=-1.0) > 0)
@@ -249,7 +250,7 @@ def per_second(run: StoredRun, name: str) -> tuple[NDArray[np.float64], NDArray[
     return times[1:], rate.clip(min=0)
 
 
-def tracks(run: StoredRun) -> Plot | None:
+def tracks(run: ReportedRun) -> Plot | None:
     """How the delays drifted after their calibration."""
     found = run.calibrations.get("delay_track", {})
     points = {name: track for name, track in found.items() if isinstance(track, list) and len(track) > 1}
@@ -280,7 +281,7 @@ def tracks(run: StoredRun) -> Plot | None:
     )
 
 
-def polarization(run: StoredRun) -> Plot | None:
+def polarization(run: ReportedRun) -> Plot | None:
     """The Stokes vector and the fidelity behind each link, and what compensations did."""
     links: dict[str, list[Row]] = {}
     for row in run.stream("polarization"):
@@ -323,7 +324,7 @@ def polarization(run: StoredRun) -> Plot | None:
     return Plot("polarization", caption, draw, 1.9 * len(links))
 
 
-def scans(run: StoredRun) -> Plot | None:
+def scans(run: ReportedRun) -> Plot | None:
     """The newest curve of each name, with its fit."""
     newest = {row["name"]: row for row in run.stream("scan")}
     if not newest:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bellbench.report.blocks import Plot
 from bellbench.report.figures import label_of, sentence, small_plots, state_name
-from bellbench.report.stored import Row, StoredRun
+from bellbench.report.reported import ReportedRun, Row
 from bellbench.report.style import INK, QUIET, TONES
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DENSITY_MATRIX = "density_matrix"
 BASIS = ("HH", "HV", "VH", "VV")
 
 
-def beside_published(run: StoredRun) -> Plot | None:
+def beside_published(run: ReportedRun) -> Plot | None:
     """Our figures beside the published ones, each on an axis of its own."""
     figures = run.figures()
     both = [(name, figures[name], run.published[name]) for name in run.published if name in figures]
@@ -76,7 +76,7 @@ def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def correlations(run: StoredRun) -> Plot | None:
+def correlations(run: ReportedRun) -> Plot | None:
     """The correlation E of each setting of the analysers, by heralded state."""
     settings = {
         name: found["correlation"]
@@ -116,13 +116,13 @@ def _known(estimate: Any) -> bool:
     return isinstance(estimate, Mapping) and estimate.get("value") is not None
 
 
-def density_matrices(run: StoredRun) -> list[Plot]:
+def density_matrices(run: ReportedRun) -> list[Plot]:
     """Every density matrix in the results, real and imaginary part."""
     found = {}
     for name, value in run.results.items():
-        if DENSITY_MATRIX in name and (matrix := _matrix(value)) is not None:
-            found[name] = matrix
-        elif isinstance(value, Mapping) and (matrix := _matrix(value.get(DENSITY_MATRIX))) is not None:
+        inside = value.get(DENSITY_MATRIX) if isinstance(value, Mapping) else None
+        matrix = _matrix(value if DENSITY_MATRIX in name else inside)
+        if matrix is not None:
             found[name] = matrix
     return [_density_matrix(name, matrix) for name, matrix in found.items()]
 

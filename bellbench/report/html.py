@@ -9,6 +9,7 @@ from pathlib import Path
 from bellbench.report.blocks import WIDTH_IN, Block, Heading, Paragraph, Plot, Report, Table
 from bellbench.report.style import paper
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = Path(__file__).with_name("report.css")
 
 
@@ -25,7 +26,7 @@ def html_of(report: Report) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="content-security-policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="content-security-policy" content="{POLICY}">
 <title>{escape(report.title)}</title>
 <style>
 {STYLE.read_text()}</style>

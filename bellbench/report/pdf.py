@@ -98,7 +98,7 @@ def _blocks(blocks: Iterable[Block]) -> Iterator[Strip]:
 
 
 def _space(height_in: float) -> Strip:
-    return Strip(height_in, lambda page, at: None)
+    return Strip(height_in, lambda _page, _at: None)
 
 
 def _write(

@@ -5,7 +5,7 @@ Nothing here touches matplotlib's global state: whoever prints does so within `p
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TONES = ("#1f6fd0", "#d1541b", "#0b8560", "#7a3fb8", "#8a6d00", "#b0306a", "#3c7d8c", "#5a5f66")
 INK, QUIET, EDGE, GRID = "#15181b", "#575e66", "#b9b8b2", "#ecebe6"
 BAND, BAND_EDGE = "#f0a632", "#b06d00"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.titlesize": 8,

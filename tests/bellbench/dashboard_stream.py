@@ -1,4 +1,5 @@
-"""A journal such as a run writes, made by the writer that runs use, with everything in it that a page can show."""
+"""A journal such as a run writes, made by the writer that runs use, with everything in it that a page can
+show."""
 
 import math
 from collections.abc import Mapping

@@ -14,6 +14,7 @@ const CONNECTION = {
   replay: "replay",
   stored: "stored run",
   waiting: "waiting for a run",
+  died: "interrupted: its process is gone",
   "no connection": "no connection",
 };
 
@@ -66,7 +67,7 @@ function drawConnection() {
 
 function drawReplay() {
   const form = byId("replay");
-  form.hidden = !(about.ended || run.ended || connection === "replay" || connection === "paused");
+  form.hidden = !(about.ended || run.ended || connection === "died" || connection === "replay" || connection === "paused");
   if (form.hidden) return;
   const end = Math.max(about.end_s, run.time);
   const seek = byId("seek");

@@ -55,6 +55,7 @@ export class Stream {
       }
       this.connection(about.speed !== null ? "replay" : about.ended ? "stored" : "live");
     });
+    source.addEventListener("died", () => this.connection("died"));
     source.addEventListener("end", () => this.connection("stored"));
     source.onmessage = (event) => {
       if (this.source !== source) return;
