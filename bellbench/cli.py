@@ -20,9 +20,11 @@ from experiments.config.problems import ConfigError, choices
 
 COMMANDS = {
     "check": ("bellbench.commands.check:check", "Check an experiment or testbed file; opens nothing."),
+    "dashboard": ("bellbench.commands.dashboard:dashboard", "Show a run on a page in the browser."),
     "doctor": ("bellbench.commands.doctor:doctor", "Open each instrument, show who answers; change nothing."),
     "get": ("bellbench.commands.panel:get_", "Read a setting of one instrument, or all of them."),
     "instruments": ("bellbench.commands.instruments:instruments", "List the instrument models known."),
+    "report": ("bellbench.commands.report:report", "Write the report of a stored run."),
     "run": ("bellbench.commands.run:run", "Carry out an experiment."),
     "schema": ("bellbench.commands.schema:schema", "Print the JSON Schema of a configuration file."),
     "set": ("bellbench.commands.panel:set_", "Set a setting of one instrument, within its limits."),

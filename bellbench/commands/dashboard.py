@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,34 +32,25 @@ class DashboardError(click.ClickException):
     "--speed", type=click.FloatRange(min=0, min_open=True), help="Replay a run that is over, so much faster."
 )
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
-@click.option("--socket", "descriptor", type=int, hidden=True)
-def dashboard(
-    run: str, runs: Path, port: int, speed: float | None, no_open: bool, descriptor: int | None
-) -> None:
+def dashboard(run: str, runs: Path, port: int, speed: float | None, no_open: bool) -> None:
     """Show RUN on a page in the browser: the name of its folder, the beginning or end of it, or `last`.
 
     With `last`, which is the default, the page goes over to each newer run. It is served to this machine
     alone and changes nothing. Ctrl-C ends it.
     """
-    # --socket is for `run --dashboard`: serve at a socket that is there already, until standard input ends.
-    import socket
-
     from bellbench.dashboard.server import DashboardServer, listen, url_of
 
     source = source_of(run, runs)
     try:
-        listening = listen(port) if descriptor is None else socket.socket(fileno=descriptor)
+        listening = listen(port)
     except OSError as error:
         raise DashboardError(
             f"port {port} cannot be had ({error.strerror}); choose another with --port"
         ) from None
     server = DashboardServer(source, speed)
-    if descriptor is None:
-        click.echo(f"{url_of(listening)}  (Ctrl-C ends it)")
-        if not no_open and has_screen():
-            click.launch(url_of(listening))
-    else:
-        threading.Thread(target=_stop_with_input, args=(server.stop,), daemon=True).start()
+    click.echo(f"{url_of(listening)}  (Ctrl-C ends it)")
+    if not no_open and has_screen():
+        click.launch(url_of(listening))
     try:
         server.serve(listening)
     except KeyboardInterrupt:
@@ -93,8 +83,3 @@ def newest(runs: Path) -> Path | None:
 def has_screen() -> bool:
     """Whether a browser would be a window, and not text in this terminal."""
     return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
-def _stop_with_input(stop: Callable[[], None]) -> None:
-    sys.stdin.buffer.read()
-    stop()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(min=0), help="Of everything random; by default the file's, or a new one."
 )
 @with_changes
+@click.option("--dashboard", is_flag=True, help="Serve a page that shows the run while it goes on.")
+@click.option("--no-report", is_flag=True, help="Do not write report.html at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 @click.option("--quiet", is_flag=True, help="Print the results alone.")
 def run(
@@ -44,6 +46,8 @@ def run(
     seed: int | None,
     changes: tuple[str, ...],
     sweeps: tuple[str, ...],
+    dashboard: bool,
+    no_report: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -66,7 +70,11 @@ def run(
 
     def one(what: LoadedExperiment) -> "RunReport":
         given = seed if seed is not None else what.experiment.seed
-        report = asyncio.run(_run(what, runs, anew if given is None else given, as_json=as_json, quiet=quiet))
+        number = anew if given is None else given
+        running = _run(what, runs, number, dashboard=dashboard, as_json=as_json, quiet=quiet)
+        report = asyncio.run(running)
+        if report.folder and not no_report:
+            _write_report(report.folder)
         if not (as_json and what.point):
             _tell(report, as_json=as_json)
         return report
@@ -94,7 +102,9 @@ def _sweep(
     return code
 
 
-async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool, quiet: bool) -> "RunReport":
+async def _run(
+    loaded: LoadedExperiment, runs: Path, seed: int, *, dashboard: bool, as_json: bool, quiet: bool
+) -> "RunReport":
     from rich.console import Console
 
     from bellbench.display import LiveDisplay, PlainLines
@@ -113,6 +123,12 @@ async def _run(loaded: LoadedExperiment, runs: Path, seed: int, *, as_json: bool
             else:
                 console.print(title, markup=False)
                 observers.append(PlainLines(console))
+        if dashboard:
+            from bellbench.dashboard.beside import DashboardBeside
+
+            beside = stack.enter_context(DashboardBeside(runs))
+            observers.append(beside)
+            click.echo(f"dashboard: {beside.url}", err=True)
         session = Session(loaded, runs, seed)
         obey_signals(session.control)
         report = await session.carry_out(observers)
@@ -137,6 +153,16 @@ def obey_signals(control: "RunControl") -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, heard, number)
+
+
+def _write_report(folder: Path) -> None:
+    """A run that went well does not fail for a report that cannot be written."""
+    from bellbench.commands.report import write_report
+
+    try:
+        write_report(folder)
+    except Exception as error:
+        click.echo(f"no report.html: {type(error).__name__}: {error}. `bellbench report` makes it", err=True)
 
 
 def _tell(report: "RunReport", *, as_json: bool) -> None:
