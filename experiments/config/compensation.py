@@ -8,7 +8,7 @@ fit the testbed is said by `faults`: above all light of a probe that could come 
 counted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from operator import mul
 from typing import Annotated, Literal
 
@@ -84,8 +84,9 @@ class Compensation(Part):
     """Bias electronics of nanowires that are switched off while a probe is let in."""
     trigger: Fraction = 0.99
     stop: Fraction = 0.995
-    cadence: Annotated[Seconds, Positive] = 20.0
-    """How often the link is looked at; testbeds.md 1.3."""
+    cadence: Annotated[Seconds, Positive] | None = 20.0
+    """How often the link is looked at after the first `compensate_polarization` of the plan (testbeds.md
+    1.3); null: by the plan alone."""
     timeout: Annotated[Seconds, Positive] = 55.0
     """After so long a search ends at the best angles found; testbeds.md 1.4."""
     reading: Annotated[Seconds, Positive] = 0.07
@@ -141,7 +142,7 @@ class Compensation(Part):
             whole[switch].update(ways)
         return whole
 
-    def faults(self, inventory: Inventory, pairs: Sequence[str]) -> Iterator[Fault]:
+    def faults(self, inventory: Inventory, pairs: Collection[str]) -> Iterator[Fault]:
         """What does not fit the testbed or the section `pairs`, whose names are given."""
         yield from self._wrong_actuator(inventory)
         if self.pair is not None and self.pair not in pairs:
@@ -235,16 +236,18 @@ class Compensation(Part):
                 yield Fault(("probes", number), f"led so, {probe.beam} does not come to {sensor}; {there}")
             elif astray := sorted(led - {sensor}):
                 yield Fault(
-                    ("probes", number), f"led so, {probe.beam} can also come to {', '.join(astray)}; say how every "
-                    "switch on its way stands",
-                )  # fmt: skip
+                    ("probes", number),
+                    f"led so, {probe.beam} can also come to {', '.join(astray)}; say how every switch on its "
+                    "way stands",
+                )
             leaks = sorted(ends(testbed, path, self.connections(self.photons)) - {self.polarimeter})
             closed = set(self.shutters) - set(self.photons.open)
             if leaks and not any(stage.name in closed for stage in stages(testbed, path)):
                 yield Fault(
-                    ("photons",), f"while photons are measured, {probe.beam} can come to {', '.join(leaks)}; lead it "
+                    ("photons",),
+                    f"while photons are measured, {probe.beam} can come to {', '.join(leaks)}; lead it "
                     "elsewhere by a switch, or put a shutter in its path that only its probe opens",
-                )  # fmt: skip
+                )
 
 
 def _wrong_arrangement(

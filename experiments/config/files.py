@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from drivers.capabilities import Instrument, Settings
 from drivers.catalog import models
 from drivers.errors import InstrumentError
+from experiments.config.compensation import Compensation
 from experiments.config.crosscheck import wrong_address, wrong_testbed
 from experiments.config.experiment import Experiment
 from experiments.config.include import read_whole, without
@@ -249,15 +250,20 @@ def _read_experiment(
 def _sections(data: Mapping[str, object], inventory: Inventory) -> tuple[Sections, list[Fault]]:
     """What steps measure with, as far as it is free of errors, and what of it does not fit the testbed."""
     settings = _item(SwappingSettings, data.get("settings"))
-    given = data.get("pairs")
-    pairs = _items(PairSettings, given)
-    declared: dict[str, Collection[str]] = {"pairs": list(given) if isinstance(given, dict) else []}
+    pairs = _items(PairSettings, data.get("pairs"))
+    links = _items(Compensation, data.get("compensation"))
+    declared: dict[str, Collection[str]] = {
+        section: list(named) if isinstance(named := data.get(section), dict) else []
+        for section in ("pairs", "compensation")
+    }
     if data.get("settings") is not None:
         declared["settings"] = ()
     faults = [] if settings is None else _below(("settings",), settings.faults(inventory))
     for name, pair in pairs.items():
         faults += _below(("pairs", name), pair.faults(inventory))
-    return Sections(settings, pairs, declared), faults
+    for name, link in links.items():
+        faults += _below(("compensation", name), link.faults(inventory, declared["pairs"]))
+    return Sections(settings, pairs, links, declared), faults
 
 
 def _safety(

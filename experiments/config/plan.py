@@ -23,6 +23,8 @@ from experiments.config.settings import Sections
 BRING_UP_S = 60.0
 """An estimate for the duration of a bring-up: homing a K10CR1 takes up to 40 s (thorlabs_k10cr1.md), the
 rest is lasers and bias currents."""
+COMPENSATING_S = 30.0
+"""An estimate for one link: some looks of a second or two, each behind a turn of the plates."""
 SETTING_S = 7.0
 """An estimate for one setting of the analysers: a wave plate turns by up to 45 degrees at 10 deg/s and
 20 deg/s^2 (thorlabs_k10cr1.md), plus two seconds for talking."""
@@ -196,8 +198,8 @@ def _each_once(bases: tuple[Basis, ...]) -> tuple[Basis, ...]:
 
 
 class MeasureSwapping(SwappingStep):
-    """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over. A dwell until
-    an error bar is reached has as many rounds as it needs."""
+    """Count four-folds in each basis, `dwell` per setting of the analysers, `rounds` times over. A dwell
+    until an error bar is reached has as many rounds as it needs."""
 
     kind = "measure_swapping"
     needs = ("calibrate_delays",)
@@ -233,6 +235,58 @@ class MeasureSwapping(SwappingStep):
         return self.recording_s + SETTING_S * visits_of(self.dwell, self.settings, self.rounds)
 
 
+class LinkStep(PlanStep):
+    """A step on `links` of the section `compensation`; on all of them when none is named."""
+
+    links: tuple[Name, ...] = ()
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        names = sections.declared.get("compensation", ())
+        if not names:
+            yield Fault(
+                (),
+                f"{self.kind} needs the section compensation, which is missing; write there which links there "
+                "are, like compensation: {LINK: {controller: NAME, probes: [...], polarimeter: NAME}}",
+                at_key=True,
+            )
+        for number, link in enumerate(self.links):
+            if names and link not in names:
+                wrong = f"{show_value(link)} is no link of compensation; {choices(link, names)}"
+                yield Fault(("links", number), wrong)
+
+
+class CompensatePolarization(LinkStep):
+    """Turn controllers until polarization comes through these links as it went in, and look at them again and
+    again from then on, in the gaps of measurements, as their `cadence` says. The results are those of the
+    worst link."""
+
+    kind = "compensate_polarization"
+    results = ("polarization_probe_fidelity", "polarization_pair_fidelity")
+
+    @property
+    def estimated_s(self) -> float:
+        return COMPENSATING_S * max(1, len(self.links))
+
+
+class ReferencePolarization(LinkStep):
+    """Take these links as they stand for good ones: keep how their probes look there, as the mean of
+    `looks`."""
+
+    kind = "reference_polarization"
+    looks: Annotated[int, Strict(), Field(ge=2)] = 10
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        for name, link in sections.compensation.items():
+            if name in (self.links or sections.compensation) and not link.probes:
+                yield Fault(("links",), f"{name} has no probes; a reference is how probes look", at_key=True)
+
+    @property
+    def estimated_s(self) -> float:
+        return self.looks * max(1, len(self.links))
+
+
 class Wait(PlanStep):
     """Let time pass on the run's clock."""
 
@@ -245,7 +299,15 @@ class Wait(PlanStep):
 
 
 STEPS: dict[str, type[PlanStep]] = {
-    step.kind: step for step in (BringUp, CalibrateDelays, MeasureSwapping, Wait)
+    step.kind: step
+    for step in (
+        BringUp,
+        CalibrateDelays,
+        CompensatePolarization,
+        MeasureSwapping,
+        ReferencePolarization,
+        Wait,
+    )
 }
 """Every kind of step by its name in a plan."""
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from drivers.capabilities import OpticalSwitch
 from drivers.units import Seconds
+from experiments.config.compensation import Compensation
 from experiments.config.inventory import Inventory
 from experiments.config.lightpaths import BSM_INPUTS, PHOTONS, ends, source_into
 from experiments.config.model import Name, Part, Positive
@@ -151,6 +152,7 @@ class Sections:
 
     settings: SwappingSettings | None = None
     pairs: Mapping[str, PairSettings] = field(default_factory=dict)
+    compensation: Mapping[str, Compensation] = field(default_factory=dict)
     declared: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 

@@ -27,10 +27,15 @@ class Calibrations:
     def get(self, name: str, kind: type[T]) -> T:
         """The latest calibration of that name. Raises RunError where there is none, TypeError where it is of
         another type."""
-        if name not in self._found:
+        found = self.find(name, kind)
+        if found is None:
             raise RunError(f"the calibration of {name} is needed here, and no step before has made it")
-        found = self._found[name]
-        if not isinstance(found, kind):
+        return found
+
+    def find(self, name: str, kind: type[T]) -> T | None:
+        """The same; None where there is none."""
+        found = self._found.get(name)
+        if found is not None and not isinstance(found, kind):
             raise TypeError(f"the calibration of {name} is a {type(found).__name__}, not a {kind.__name__}")
         return found
 

@@ -3,6 +3,10 @@
 from typing import Any
 
 from experiments.calibrations.delay_step import CalibrateDelaysStep
+from experiments.calibrations.polarization.step import (
+    CompensatePolarizationStep,
+    ReferencePolarizationStep,
+)
 from experiments.config.plan import PlanStep
 from experiments.engine.bring_up import BringUpStep, WaitStep
 from experiments.engine.step import Step
@@ -11,7 +15,9 @@ from experiments.measurements.swapping import MeasureSwappingStep
 STEPS: dict[str, type[Step[Any]]] = {
     "bring_up": BringUpStep,
     "calibrate_delays": CalibrateDelaysStep,
+    "compensate_polarization": CompensatePolarizationStep,
     "measure_swapping": MeasureSwappingStep,
+    "reference_polarization": ReferencePolarizationStep,
     "wait": WaitStep,
 }
 

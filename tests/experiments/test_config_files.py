@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from drivers.catalog import models
 from experiments.config.files import LoadedExperiment, LoadedTestbed, load, load_experiment, load_testbed
 from experiments.config.lightpaths import Stage, source_into, stages
-from experiments.config.plan import BringUp, CalibrateDelays, MeasureSwapping
+from experiments.config.plan import STEPS, BringUp, CalibrateDelays, MeasureSwapping
 from experiments.config.problems import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -241,7 +241,7 @@ WRONG_EXPERIMENTS = [
     ("testbeds/nyc.yaml", "testbeds/ny.yaml", "^testbeds/ny.yaml",
      "testbed: testbeds/ny.yaml:1:1: cannot be read: No such file or directory"),
     ("settings:\n", "setings:\n", "^setings:", "setings: unknown key 'setings'; allowed: experiment, title, "
-     "testbed, settings, pairs, plan, seed, record, interlocks, limits, reconnection, pause, telemetry, published, accept, "),
+     "testbed, settings, pairs, compensation, plan, seed, record, interlocks, limits, reconnection, pause, telemetry, published, accept, "),
     ("bsm_window: 800 ps", "bsm_window: 800 nm", "^800 nm",
      "settings.bsm_window: 'nm' is a unit of length, not of time (did you mean 'ns'?)"),
     ("bsm_window: 800 ps", "bsm_window: 800", "^800",
@@ -259,7 +259,7 @@ WRONG_EXPERIMENTS = [
      "settings.bell_state_measurement: 'hub_bms' is no Bell-state measurement of this testbed; "
      "allowed: hub_bsm; did you mean 'hub_bsm'?"),
     ("- calibrate_delays:", "- calibrate_delay:", "^calibrate_delay:", "plan[1]: unknown step "
-     "'calibrate_delay'; allowed: bring_up, calibrate_delays, measure_swapping, wait; "
+     f"'calibrate_delay'; allowed: {', '.join(STEPS)}; "
      "did you mean 'calibrate_delays'?"),
     ("- calibrate_delays: {duration: 2 s}", "- calibrate_delays: {durration: 2 s}", "^durration",
      "plan[1].calibrate_delays.durration: unknown key 'durration'; allowed: name, duration, search; "

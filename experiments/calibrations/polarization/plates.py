@@ -110,7 +110,12 @@ class Plates:
         above = (brought - self.high_rad) % period <= (self.low_rad - brought) % period
         in_gap = low > high
         brought = np.where(in_gap & above, self.high_rad, np.where(in_gap, self.low_rad, brought))
-        return np.clip(brought, self.low_rad, self.high_rad)
+        return self.within(brought)
+
+    def within(self, angles_rad: Floats) -> Floats:
+        """Angles that miss the limits by no more than a reading wavers, cut off there."""
+        cut: Floats = np.clip(angles_rad, self.low_rad, self.high_rad)
+        return cut
 
     def random(self, rng: np.random.Generator, *shape: int) -> Floats:
         """Random angles of one period about the middle of the limits: (*shape, n)."""

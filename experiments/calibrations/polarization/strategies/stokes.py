@@ -17,12 +17,15 @@ NO_STEP_RAD = 2e-3
 it."""
 MEMORY = 12
 """Looks; with older ones a drift would count."""
+ENOUGH = 4
+"""From so many looks on, what they teach of the plates is worth keeping for the next time."""
 
 
 def stokes(link: Link, rng: np.random.Generator) -> Moves:
     """Needs images of at least two probes in every look."""
     wanted = nearest_rotation(link.sent, link.reference)
-    plates, behind = link.plates, wanted
+    expected = plates = link.plates
+    behind = wanted
     looks: list[tuple[Floats, Floats]] = []
     at = link.angles_rad
     while True:
@@ -32,8 +35,10 @@ def stokes(link: Link, rng: np.random.Generator) -> Moves:
         seen = nearest_rotation(link.sent, look.images)
         before = plates.rotation(at).T @ behind.T @ seen
         if len(looks) > 1:
-            learned = learn(link.plates, wanted, before, link.sent, looks)
+            learned = learn(expected, wanted, before, link.sent, looks)
             plates, behind = learned.plates, learned.behind
+            if len(looks) >= ENOUGH:
+                link.plates = plates
             # The last look counts whole for what is to be undone: there the plates will stand nearly.
             before = plates.rotation(at).T @ behind.T @ seen
         step = plates.angles_for(behind.T @ wanted @ before.T, at, rng)

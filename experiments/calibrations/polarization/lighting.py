@@ -1,0 +1,105 @@
+"""Photons out, probe in, and back: switches and shutters of one link, in an order that keeps nanowires from a
+laser.
+
+Shutters that an arrangement does not open are closed before anything is switched, and seen to be closed;
+those that it opens are opened when every switch has arrived and says so. Towards a probe, switches are set in
+the order of the file (away from the hub first); towards photons in the reverse order. What fails on the way
+leaves the probes shut.
+"""
+
+# Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
+
+import asyncio
+from contextlib import suppress
+
+from drivers.capabilities import Attenuator, NanowireBias, OpticalSwitch, Shutter
+from drivers.errors import InstrumentError
+from experiments.config.compensation import Arrangement, Compensation, Probe
+from experiments.engine.bench import Bench
+from experiments.engine.clock import RunClock
+from experiments.engine.motion import settle
+from experiments.engine.outcome import RunError
+
+SWITCHING_S = 5.0
+"""Deadline for switches and shutters, in seconds of run clock; they take some milliseconds."""
+BIASING_S = 10.0
+POLL_S = 0.01
+
+
+class Lighting:
+    """How the light of one link is led. `clock` is asked for anew every time: that of a step ends with it."""
+
+    def __init__(self, settings: Compensation, bench: Bench) -> None:
+        self._settings = settings
+        self._switches = {name: bench.get(name, OpticalSwitch) for name in settings.switches}
+        self._shutters = {name: _shutter(bench, name) for name in settings.shutters}
+        self._units = [bench.get(name, NanowireBias) for name in settings.unbiased]
+        self._dark: list[NanowireBias] = []
+        """Units that were switched off for a probe and are to be switched on again."""
+
+    @property
+    def instruments(self) -> set[str]:
+        return {*self._switches, *self._shutters, *(unit.name for unit in self._units)}
+
+    async def to_probe(self, probe: Probe, clock: RunClock) -> None:
+        """Let one probe in, and no other; photons and biased nanowires out."""
+        await self._shut(probe)
+        for unit in self._units:
+            if await unit.is_enabled():
+                await unit.set_enabled(False)
+                self._dark.append(unit)
+            if await unit.is_enabled():
+                raise RunError(
+                    f"{unit.name} ({unit.address}): its bias is still connected; no probe is let in"
+                )
+        await self._lead(probe, clock)
+
+    async def to_photons(self, clock: RunClock) -> None:
+        """Let the photons in, and no probe."""
+        photons = self._settings.photons
+        await self._shut(photons)
+        await self._lead(photons, clock, back=True)
+        for unit in tuple(self._dark):
+            await unit.set_enabled(True)
+            await settle([unit], clock, BIASING_S, POLL_S)
+            self._dark.remove(unit)
+
+    async def shut_probes(self) -> None:
+        """Close every shutter of the link, whatever else has failed. Never raises because of an
+        instrument."""
+        for shutter in self._shutters.values():
+            with suppress(InstrumentError):
+                await shutter.set_open(False)
+
+    async def _shut(self, arrangement: Arrangement) -> None:
+        closing = [shutter for name, shutter in self._shutters.items() if name not in arrangement.open]
+        await asyncio.gather(*(shutter.set_open(False) for shutter in closing))
+        for shutter, is_open in zip(
+            closing, await asyncio.gather(*(s.is_open() for s in closing)), strict=True
+        ):
+            if is_open:
+                raise RunError(f"{shutter.name} ({shutter.address}): is open after it was closed")
+
+    async def _lead(self, arrangement: Arrangement, clock: RunClock, *, back: bool = False) -> None:
+        ways = list(arrangement.switches.items())
+        for name, wanted in reversed(ways) if back else ways:
+            switch = self._switches[name]
+            stands = await switch.connections()
+            moves = {i: o for i, o in wanted.items() if stands.get(i) != o}
+            for input_, output in moves.items():
+                await switch.connect(input_, output)
+            await settle([switch], clock, SWITCHING_S, POLL_S)
+            stands = await switch.connections()
+            if any(stands.get(i) != o for i, o in moves.items()):
+                raise RunError(
+                    f"{switch.name} ({switch.address}): connects {dict(stands)} after it was set to "
+                    f"{wanted}. See whether somebody else controls it"
+                )
+        opening = [self._shutters[name] for name in arrangement.open]
+        await asyncio.gather(*(shutter.set_open(True) for shutter in opening))
+        await settle(opening, clock, SWITCHING_S, POLL_S)
+
+
+def _shutter(bench: Bench, name: str) -> Shutter | Attenuator:
+    instrument = bench.instruments[name]
+    return bench.get(name, Attenuator) if isinstance(instrument, Attenuator) else bench.get(name, Shutter)
