@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from drivers.units import AS_SI
 from experiments.archive.stored import StoredRun
 from experiments.calibrations.tracking import DelayTracker
+from experiments.config.experiment import Record
+from experiments.config.plan import MeasureSwapping
 from experiments.config.settings import SwappingSettings
 
 PS = 10**12
@@ -58,10 +61,14 @@ class Counting:
         experiment, testbed = (run.config.get(part, {}) for part in ("experiment", "testbed"))
         if not experiment.get("settings"):
             raise ReplayError(f"{run.name} is no swapping run: only those can be counted again")
-        self.settings = _settings(experiment["settings"])
-        self.around_ps = round(experiment["record"]["around"] * PS)
-        self.keeps = str(experiment["record"]["tags"])
-        """`heralds`, `raw` or `none`."""
+        self.settings = SwappingSettings.model_validate(experiment["settings"], context=AS_SI)
+        self.record = Record.model_validate(experiment["record"], context=AS_SI)
+        self.steps: dict[int, MeasureSwapping] = {
+            number: MeasureSwapping.model_validate(step[MeasureSwapping.kind], context=AS_SI)
+            for number, step in enumerate(experiment["plan"], 1)
+            if MeasureSwapping.kind in step
+        }
+        """By their number in the plan."""
         self.detectors: tuple[str, ...] = tuple(testbed["detectors"])
         self.tagger_of = {
             name: detector["tagger"].rpartition(".")[0] for name, detector in testbed["detectors"].items()
@@ -126,11 +133,6 @@ class Counting:
                     pass
         if not self.dwells:
             raise ReplayError(f"{run.name} counted nothing: there is no dwell on record")
-
-
-def _settings(resolved: Mapping[str, Any]) -> SwappingSettings:
-    """The settings as they were resolved: in SI units, checked when they were written."""
-    return SwappingSettings.model_construct(**{**resolved, "spokes": tuple(resolved["spokes"])})
 
 
 def _calibrated(details: Mapping[str, Any]) -> Calibrated:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from experiments.archive.counting import PS, Calibrated, Counting, ReplayError, StoredDwell
 from experiments.archive.stored import StoredRun
 from experiments.calibrations.tracking import DelayTracker
-from experiments.config.plan import MeasureSwapping
 from experiments.config.settings import SwappingSettings
 from experiments.engine.findings import Results
 from experiments.engine.gates import Gate
@@ -87,18 +86,19 @@ class _Replay:
         if unknown := self._changes.delays_ps.keys() - set(counting.detectors):
             known = ", ".join(counting.detectors)
             raise ReplayError(f"no detector {', '.join(sorted(unknown))}; there are {known}")
-        if counting.keeps == "none" or not run.tag_sources:
-            raise ReplayError(f"{run.name} kept no tags of its dwells; its record says {counting.keeps}")
-        steps = {number: _measures(item) for number, item in enumerate(run.config["experiment"]["plan"], 1)}
-        sections = Results([step for step in steps.values() if step is not None])
+        if counting.record.tags == "none" or not run.tag_sources:
+            raise ReplayError(
+                f"{run.name} kept no tags of its dwells; its record says {counting.record.tags}"
+            )
+        sections = Results(list(counting.steps.values()))
         for number, dwell in enumerate(counting.dwells, 1):
-            step = steps.get(dwell.step)
+            step = counting.steps.get(dwell.step)
             if step is None:
                 raise ReplayError(f"the dwell {dwell.setting} belongs to no step that measures swapping")
             sections.section(step, lambda: Tally(counting.detectors)).add(self._count(dwell))
             progress(number / len(counting.dwells))
         found = sections.to_json()
-        if counting.keeps == "heralds":
+        if counting.record.tags == "heralds":
             # What lies around heralds tells no singles; no window changes them.
             found |= {name: run.results.get(name) for name in found if name.endswith("singles_hz")}
         about = {"experiment": run.about.get("experiment"), "seed": run.about.get("seed"), "complete": False}
@@ -116,7 +116,7 @@ class _Replay:
         for start in range(dwell.begin_ps, dwell.end_ps, SLICE_PS):
             stop = min(start + SLICE_PS, dwell.end_ps)
             delays = followed.at(start, (start + stop) // 2)
-            if self._counting.keeps == "heralds":
+            if self._counting.record.tags == "heralds":
                 self._check_reach(at_begin, delays)
             slices.append(Slice(self._settings, delays, (start, stop)))
             gates.append(Gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1]))
@@ -149,16 +149,17 @@ class _Replay:
         )
         centre_ps = round(self._settings.spoke_window_centre * PS)
         reach = round(self._settings.spoke_window * PS) / 2 + abs(centre_ps) + shift + drift + 1
-        if reach > self._counting.around_ps:
+        around_ps = round(self._counting.record.around * PS)
+        if reach > around_ps:
             raise ReplayError(
-                f"tags were kept within {self._counting.around_ps} ps of a herald; these windows and delays "
+                f"tags were kept within {around_ps} ps of a herald; these windows and delays "
                 f"reach {reach:.0f} ps. Only a run with a larger record: {{around: ...}} or raw tags can tell"
             )
 
     def _blocks(self, dwell: StoredDwell, calibrated: Calibrated) -> Iterator["TagBlock"]:
         """The merged tags of a dwell on the hub's time, as far as they are stored."""
         begin, end = dwell.begin_ps - MARGIN_PS, dwell.end_ps + MARGIN_PS
-        if self._counting.keeps == "heralds":
+        if self._counting.record.tags == "heralds":
             yield from self._segments("heralds", (begin, end))
             return
         from timetags.clocks.affine import AffineClock
@@ -225,13 +226,6 @@ class _Counted:
         self.singles: NDArray[np.int64] = singles.counts[:channels]
         self.heralds: NDArray[np.int64] = sum((s.heralds for s in slices), np.zeros(4, np.int64))
         self.fourfolds: NDArray[np.int64] = sum((s.fourfolds for s in slices), np.zeros((4, 2, 2), np.int64))
-
-
-def _measures(item: Any) -> MeasureSwapping | None:
-    """A step of the plan, if it measures swapping. It was checked when it was written, in SI units."""
-    if isinstance(item, Mapping) and MeasureSwapping.kind in item:
-        return MeasureSwapping.model_construct(**item[MeasureSwapping.kind])
-    return None
 
 
 def _noting_gaps(
