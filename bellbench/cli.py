@@ -19,6 +19,10 @@ from drivers.errors import InstrumentError
 from experiments.config.problems import ConfigError, choices
 
 COMMANDS = {
+    "calibrations": (
+        "bellbench.commands.calibrations:calibrations",
+        "List calibrations of all runs, show them, put an older one in force.",
+    ),
     "check": ("bellbench.commands.check:check", "Check an experiment or testbed file; opens nothing."),
     "dashboard": ("bellbench.commands.dashboard:dashboard", "Show a run on a page in the browser."),
     "doctor": ("bellbench.commands.doctor:doctor", "Open each instrument, show who answers; change nothing."),
