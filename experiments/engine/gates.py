@@ -16,11 +16,13 @@ class Gate:
 
     def __init__(self, begin_ps: int, end_ps: int, *sinks: Analysis) -> None:
         self.begin_ps, self.end_ps, self._sinks = begin_ps, end_ps, sinks
-        self._finished = False
+        self._closed = False
+        self.finished = False
+        """Whether everything has come and the sinks have done with it."""
 
     def offer(self, block: TagBlock) -> None:
         """Show the next block of the stream; what lies in the gate goes to the sinks."""
-        if self._finished or block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
+        if self._closed or block.start_ps >= self.end_ps or block.end_ps <= self.begin_ps:
             return
         piece = block.between(self.begin_ps, self.end_ps)
         for sink in self._sinks:
@@ -30,10 +32,11 @@ class Gate:
 
     def finish(self) -> None:
         """Tell the sinks that everything has come, unless they know; also when the stream ends early."""
-        if not self._finished:
-            self._finished = True
+        if not self._closed:
+            self._closed = True
             for sink in self._sinks:
                 sink.finish()
+            self.finished = True
 
 
 class Capture:

@@ -15,6 +15,7 @@ from drivers.errors import DeadlineError
 from experiments.config.experiment import Experiment
 from experiments.config.plan import PlanStep
 from experiments.engine.bench import Bench
+from experiments.engine.books import Books
 from experiments.engine.clock import RunClock
 from experiments.engine.events import Live, Rates, RunEvent
 from experiments.engine.findings import Calibrations, Results
@@ -88,6 +89,8 @@ class Context:
     results: Results
     store_results: Callable[[], None]
     """Write results.json from the results as they are."""
+    books: Books = field(default_factory=Books)
+    """What an interrupted run, with which this one goes on, has counted."""
     changes: Collection[str] = ()
     """The instruments that the present step may change."""
     recordings: int = 0

@@ -81,6 +81,16 @@ class Dwell:
             gates.append(tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more))
         return cls(setting, (begin, end), channels, singles, slices, gates)
 
+    @property
+    def window(self) -> dict[str, object]:
+        """Setting, begin and end, for the record."""
+        return {"setting": self.setting, "begin_ps": self.begin_ps, "end_ps": self.end_ps}
+
+    @property
+    def is_in(self) -> bool:
+        """Whether all its tags have come: its counts grow no more."""
+        return all(gate.finished for gate in self._gates)
+
     async def cut_short(self, tags: TagCollector) -> None:
         """Count no more."""
         await tags.cut_short(self._gates)
