@@ -15,6 +15,7 @@ Nothing is written to any instrument. Rates of detectors are watched while tags 
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from experiments.config.interlocks import SINGLES, Condition, Interlock, conditi
 from experiments.engine import events
 from experiments.engine.clock import RunClock
 from experiments.engine.control import RunControl
-from experiments.engine.outcome import SafetyError
+from experiments.engine.outcome import SafetyError, State
 
 EVERY_S = 0.5
 """How often interlocks are looked at, in seconds of run clock."""
@@ -141,6 +142,7 @@ class Interlocks:
     """By the path of a signal: what it read last, and when."""
     _reading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _looked_at: float = -math.inf
+    _looked_at_wall: float = -math.inf
     _looking: bool = False
     _abort: asyncio.Event = field(default_factory=asyncio.Event)
     _aborts: list[str] = field(default_factory=list)
@@ -190,13 +192,17 @@ class Interlocks:
                 task.cancel()
 
     async def look(self) -> None:
-        """Look at all of them, unless that was done within `EVERY_S` of run clock or is being done."""
-        if self._looking or not self.watched or self.clock.now() - self._looked_at < EVERY_S:
+        """Look at all of them, unless that is being done or was done within `EVERY_S` of run clock. The clock
+        of a simulated bench stands still while a person holds the run; then the wall clock counts."""
+        waited_s = self.clock.now() - self._looked_at
+        if self.control.state is State.PAUSED:
+            waited_s = max(waited_s, time.monotonic() - self._looked_at_wall)
+        if self._looking or not self.watched or waited_s < EVERY_S:
             return
         self._looking = True
         try:
             await self._read_all()
-            self._looked_at = self.clock.now()
+            self._looked_at, self._looked_at_wall = self.clock.now(), time.monotonic()
             self._judge(self._looked_at)
         finally:
             self._looking = False
