@@ -13,7 +13,9 @@ from experiments.config.problems import choices
 @click.command()
 @tag_file
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", metavar="NAME", help="ptu, csv, h5, npz, npy or segments; by default, as OUT ends.")
+@click.option(
+    "--to", metavar="NAME", help="ptu, csv, h5, npz, npy, parquet or segments; by default, as OUT ends."
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 @as_json
 def convert(file: str, format_: str | None, out: Path, to: str | None, force: bool, as_json: bool) -> None:
