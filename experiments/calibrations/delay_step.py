@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
+from experiments.calibrations.pooled_peaks import pooled_peaks
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateDelays
@@ -78,6 +79,9 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in tags})
         shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())
         context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
+        by_spoke = dict(zip(settings.spokes, spokes, strict=True))
+        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_spoke, hub, settings)):
+            context.announce(peaks)
 
 
 def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
