@@ -31,8 +31,8 @@ def cells(agree: float, differ: float, n: float = 1e6) -> Cells:
 
 
 def test_a_99_percent_polarization_fidelity_is_not_a_swap_fidelity() -> None:
-    """(a) Probes at 0.99 are pairs at 0.985; sources of F = 0.98 and V = 0.81 at the hub leave the swapped pair
-    0.846 (lambda^2 = 0.9099), 14 points below the 99 % of the press."""
+    """(a) Probes at 0.99 are pairs at 0.985; sources of F = 0.98 and V = 0.81 at the hub leave the swapped
+    pair 0.846 (lambda^2 = 0.9099), 14 points below the 99 % of the press."""
     probe = Estimate(0.99, 0.001)
     link = pair_fidelity_of_probes((probe, probe, probe))
     assert link.value == pytest.approx(0.985)
