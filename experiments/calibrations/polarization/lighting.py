@@ -22,6 +22,9 @@ from experiments.engine.outcome import RunError
 
 SWITCHING_S = 5.0
 """Deadline for switches and shutters, in seconds of run clock; they take some milliseconds."""
+MIRRORS_S = 0.03
+"""Rest after a switch shows new connections: one that shows them before its mirrors have turned needs 10 to
+25 ms (polatis_switch.md)."""
 BIASING_S = 10.0
 POLL_S = 0.01
 
@@ -81,13 +84,16 @@ class Lighting:
                 raise RunError(f"{shutter.name} ({shutter.address}): is open after it was closed")
 
     async def _lead(self, arrangement: Arrangement, clock: RunClock, *, back: bool = False) -> None:
-        ways = list(arrangement.switches.items())
+        ways, moved = list(arrangement.switches.items()), False
         for name, wanted in reversed(ways) if back else ways:
             switch = self._switches[name]
             stands = await switch.connections()
             moves = {i: o for i, o in wanted.items() if stands.get(i) != o}
             for input_, output in moves.items():
                 await switch.connect(input_, output)
+            if not moves:
+                continue
+            moved = True
             await settle([switch], clock, SWITCHING_S, POLL_S)
             stands = await switch.connections()
             if any(stands.get(i) != o for i, o in moves.items()):
@@ -95,6 +101,8 @@ class Lighting:
                     f"{switch.name} ({switch.address}): connects {dict(stands)} after it was set to "
                     f"{wanted}. See whether somebody else controls it"
                 )
+        if moved:
+            await clock.sleep(MIRRORS_S)
         opening = [self._shutters[name] for name in arrangement.open]
         await asyncio.gather(*(shutter.set_open(True) for shutter in opening))
         await settle(opening, clock, SWITCHING_S, POLL_S)
