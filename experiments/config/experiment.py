@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Strict, field_serializer, model_validator
 
 from drivers.units import Seconds
+from experiments.config.calibrations import CalibrationPolicy
 from experiments.config.compensation import Compensation
 from experiments.config.interlocks import Interlock, Limit
 from experiments.config.model import Name, NotNegative, Number, Part, Positive, Text
@@ -89,6 +90,8 @@ class Experiment(Part):
     pairs: dict[Name, PairSettings] = Field(default_factory=dict)
     compensation: dict[Name, Compensation] = Field(default_factory=dict)
     """The links that are kept free of polarization rotations, by names that are theirs alone."""
+    calibrations: dict[str, CalibrationPolicy] = Field(default_factory=dict)
+    """Which calibrations of earlier runs may be used, and how old they may be."""
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]
     seed: Annotated[int, Strict(), Field(ge=0)] | None = None
     record: Record = Record()

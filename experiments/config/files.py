@@ -229,10 +229,18 @@ def _read_experiment(
             problems += [document.problem(fault, start) for fault in step.faults(inventory, sections)]
         problems += [document.problem(fault) for fault in _safety(data, steps, inventory)]
     done: set[str] = set()
+    policies = data.get("calibrations")
+    earlier = set(policies) if isinstance(policies, dict) else set()
+    known = [calibration for kind in STEPS.values() for calibration in kind.makes]
+    for name in earlier.difference(known):
+        message = f"{show_value(name)} is no calibration that a step makes; {choices(name, known)}"
+        problems.append(document.at_key(("calibrations", name), message))
     for number, step in steps.items():
         for kind in step.needs:
-            if kind not in done:
+            if kind not in done and not earlier.intersection(STEPS[kind].makes):
                 message = f"{step.kind} needs a step {kind} before it"
+                if STEPS[kind].makes:
+                    message += f", or calibrations: {{{STEPS[kind].makes[0]}: {{valid_for: 1 h}}}}"
                 problems.append(document.at_key(("plan", number, step.kind), message))
         done.add(step.kind)
     plan = document.data.get("plan")

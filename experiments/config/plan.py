@@ -37,7 +37,10 @@ class PlanStep(Part):
     results: ClassVar[tuple[str, ...]] = ()
     """The quantities that the step adds to the results of a run."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """Kinds of steps that must come before it."""
+    """Kinds of steps that must come before it, unless the calibrations that they make may be taken from an
+    earlier run."""
+    makes: ClassVar[tuple[str, ...]] = ()
+    """The calibrations that it makes, by the names that the section `calibrations` has for them."""
     name: Name | None = None
 
     def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
@@ -176,6 +179,7 @@ class CalibrateDelays(SwappingStep):
     """Find the delays of all detectors from tags of `duration`, within +-`search` of each other."""
 
     kind = "calibrate_delays"
+    makes = ("delays",)
     duration: Annotated[Seconds, Positive] = 2.0
     search: Annotated[Seconds, Positive] = 10e-3
 
