@@ -2,10 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,7 +18,7 @@ MEANINGS = {
 RUN_HELP = "RUN is the name of its folder, the beginning or end of it, or `last`."
 
 
-def _asks(word: str) -> Callable[..., Any]:
+def _asks(word: str) -> click.Command:
     """The command that asks a run with this word."""
 
     @click.command(

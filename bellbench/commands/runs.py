@@ -267,6 +267,5 @@ def _console() -> "Console":
     return Console(highlight=False)
 
 
-control: list[click.Command] = [run_control.pause, run_control.resume, run_control.stop, run_control.abort]
-for command in control:
+for command in (run_control.pause, run_control.resume, run_control.stop, run_control.abort):
     runs.add_command(command)

@@ -13,6 +13,7 @@ from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Record
 from experiments.config.plan import MeasureSwapping
 from experiments.config.settings import SwappingSettings
+from experiments.engine.books import COUNTED
 
 PS = 10**12
 
@@ -30,6 +31,19 @@ class StoredDwell:
     begin_ps: int
     end_ps: int
     step: int
+
+    @property
+    def window_ps(self) -> tuple[int, int]:
+        return self.begin_ps, self.end_ps
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """A stay that another run has counted, and that this one took over into its step of this label."""
+
+    run: str
+    window_ps: tuple[int, int]
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,7 @@ class Counting:
             for outputs in (testbed["analysers"][spoke]["outputs"] for spoke in self.settings.spokes)
         )
         self.dwells: list[StoredDwell] = []
+        self.taken_over: list[TakenOver] = []
         self.calibrations: list[Calibrated] = []
         self._read(run)
 
@@ -112,7 +127,6 @@ class Counting:
 
     def _read(self, run: StoredRun) -> None:
         journal = run.journal
-        vetoed = [(d.get("begin_ps"), d.get("end_ps")) for d in journal.happened("vetoed")]
         step = 0
         for event in journal.events:
             data = event.data
@@ -122,17 +136,23 @@ class Counting:
                 case "delays" if self.calibrations:
                     look = Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"])
                     self.calibrations[-1].looks.append(look)
-                case "happened" if data.get("event") in ("dwell", "calibrated"):
-                    details = event.details
-                    if data["event"] == "calibrated" and details.get("calibration") == "delays":
-                        self.calibrations.append(_calibrated(details))
-                    elif data["event"] == "dwell" and (details["begin_ps"], details["end_ps"]) not in vetoed:
-                        window = details["begin_ps"], details["end_ps"]
-                        self.dwells.append(StoredDwell(details["setting"], *window, step))
+                case "happened":
+                    self._happened(str(data.get("event")), event.details, step, run.name)
                 case _:
                     pass
-        if not self.dwells:
+        vetoed = [(details["begin_ps"], details["end_ps"]) for details in journal.happened("vetoed")]
+        self.dwells = [dwell for dwell in self.dwells if dwell.window_ps not in vetoed]
+        if not (self.dwells or self.taken_over):
             raise ReplayError(f"{run.name} counted nothing: there is no dwell on record")
+
+    def _happened(self, event: str, details: Mapping[str, Any], step: int, run: str) -> None:
+        if event == "calibrated" and details.get("calibration") == "delays":
+            self.calibrations.append(_calibrated(details))
+        elif event == "dwell":
+            self.dwells.append(StoredDwell(details["setting"], details["begin_ps"], details["end_ps"], step))
+        elif event == COUNTED and details["step"] == MeasureSwapping.kind and details["run"] != run:
+            window = details["begin_ps"], details["end_ps"]
+            self.taken_over.append(TakenOver(details["run"], window, details["label"]))
 
 
 def _calibrated(details: Mapping[str, Any]) -> Calibrated:

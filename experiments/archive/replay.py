@@ -23,7 +23,7 @@ from experiments.engine.findings import Results
 from experiments.engine.gates import Gate
 from experiments.engine.tag_files import TAGS
 from experiments.measurements.dwell import MARGIN_PS, SLICE_PS, Slice
-from experiments.measurements.tally import Tally
+from experiments.measurements.tally import Counts, Tally
 from timetags.analyses.heralds import PATTERNS
 
 if TYPE_CHECKING:
@@ -67,19 +67,26 @@ def replay(
     run: StoredRun, changes: Changes | None = None, progress: Callable[[float], None] = lambda _: None
 ) -> Replayed:
     """Count all dwells of a run again. `progress` is told what fraction is done. Raises ReplayError."""
+    return _replay_of(run, changes or Changes(), {}).carry_out(progress)
+
+
+def _replay_of(run: StoredRun, changes: Changes, remarks: dict[str, None]) -> "_Replay":
     try:
-        counting = Counting(run)
+        return _Replay(run, Counting(run), changes, remarks)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ReplayError(f"the record of {run.name} does not tell how it counted: {error!r}") from error
-    return _Replay(run, counting, changes or Changes()).carry_out(progress)
 
 
 class _Replay:
-    def __init__(self, run: StoredRun, counting: Counting, changes: Changes) -> None:
+    """One run that is counted again; what people should know is added to `remarks`."""
+
+    def __init__(
+        self, run: StoredRun, counting: Counting, changes: Changes, remarks: dict[str, None]
+    ) -> None:
         self._run, self._counting, self._changes = run, counting, changes
         self._settings = changes.of(counting.settings)
         self._delays = {id(found): _Followed(counting, found, changes) for found in counting.calibrations}
-        self._remarks: dict[str, None] = {}
+        self._remarks = remarks
 
     def carry_out(self, progress: Callable[[float], None]) -> Replayed:
         counting, run = self._counting, self._run
@@ -91,6 +98,7 @@ class _Replay:
                 f"{run.name} kept no tags of its dwells; its record says {counting.record.tags}"
             )
         sections = Results(list(counting.steps.values()))
+        self._take_over(sections)
         for number, dwell in enumerate(counting.dwells, 1):
             step = counting.steps.get(dwell.step)
             if step is None:
@@ -103,6 +111,25 @@ class _Replay:
             found |= {name: run.results.get(name) for name in found if name.endswith("singles_hz")}
         about = {"experiment": run.about.get("experiment"), "seed": run.about.get("seed"), "complete": False}
         return Replayed({**about, **run.results, **found}, list(self._remarks))
+
+    def _take_over(self, sections: Results) -> None:
+        """Count what this run took over from others, where they stand beside it."""
+        others: dict[str, _Replay] = {}
+        for stay in self._counting.taken_over:
+            if stay.run not in others:
+                folder = self._run.path.parent / stay.run
+                if not (folder / "run.json").exists():
+                    raise ReplayError(f"{self._run.name} goes on with {stay.run}, which is not beside it")
+                others[stay.run] = _replay_of(StoredRun(folder), self._changes, self._remarks)
+            other = others[stay.run]
+            found = [dwell for dwell in other._counting.dwells if dwell.window_ps == stay.window_ps]
+            steps = [step for step in self._counting.steps.values() if step.label == stay.label]
+            if not (found and steps):
+                raise ReplayError(
+                    f"{stay.run} has no record of a stay that {self._run.name} took over from it"
+                )
+            tally = sections.section(steps[0], lambda: Tally(self._counting.detectors))
+            tally.take_over(Counts.of(other._count(found[0])), stay.run)
 
     def _count(self, dwell: StoredDwell) -> "_Counted":
         from timetags.analyses.rates import Singles
