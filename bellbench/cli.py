@@ -30,6 +30,7 @@ COMMANDS = {
     "instruments": ("bellbench.commands.instruments:instruments", "List the instrument models known."),
     "report": ("bellbench.commands.report:report", "Write the report of a stored run."),
     "replay": ("bellbench.commands.replay:replay", "Count the stored tags of a run again."),
+    "resume": ("bellbench.commands.resume:resume", "Go on with an interrupted run where its books end."),
     "run": ("bellbench.commands.run:run", "Carry out an experiment."),
     "runs": ("bellbench.commands.runs:runs", "Look into stored runs; control those that go on."),
     "schema": ("bellbench.commands.schema:schema", "Print the JSON Schema of a configuration file."),

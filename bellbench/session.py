@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bellbench.broker_line import leftovers_for, line_of, written
 from bellbench.guarding import under_guard
@@ -24,6 +25,9 @@ from experiments.engine.run import RunReport, execute, refused
 from sim_instruments.bench import Bench
 from telemetry import outbox
 from telemetry.publisher import Publisher
+
+if TYPE_CHECKING:
+    from experiments.archive.continuation import Continuation
 
 GUARDED = "a process of its own makes the bench safe when this one cannot"
 UNGUARDED = "none: the bench is simulated inside this process and ends with it"
@@ -44,10 +48,13 @@ class BenchClock:
 
 
 class Session:
-    """One experiment about to be carried out. `bench` is there while it runs on a simulated one."""
+    """One experiment about to be carried out, perhaps to go on with an interrupted run. `bench` is there
+    while it runs on a simulated one."""
 
-    def __init__(self, loaded: LoadedExperiment, runs: Path, seed: int) -> None:
-        self.loaded, self.runs, self.seed = loaded, runs, seed
+    def __init__(
+        self, loaded: LoadedExperiment, runs: Path, seed: int, continuation: "Continuation | None" = None
+    ) -> None:
+        self.loaded, self.runs, self.seed, self.continuation = loaded, runs, seed, continuation
         self.control = RunControl()
         """By which the run can be paused, stopped and aborted while it goes on."""
         self.bench: Bench | None = None
@@ -75,7 +82,8 @@ class Session:
         clock: RunClock = WallClock()
         addresses = {name: entry.address for name, entry in testbed.instruments.items()}
         if testbed.simulated:
-            self.bench = await stack.enter_async_context(bench_of(testbed, self.seed))
+            light_seed = self.continuation.light_seed if self.continuation else self.seed
+            self.bench = await stack.enter_async_context(bench_of(testbed, light_seed))
             addresses, clock = self.bench.addresses, BenchClock(self.bench)
         line = await line_of(experiment.telemetry, stack)
         try:
@@ -117,7 +125,13 @@ class Session:
             control=self.control,
             lease=lease,
             observers=[*observers, telemetry],
-            about={"broker": broker, "guardian": GUARDED if lease else UNGUARDED, **self.loaded.about},
+            about={
+                "broker": broker,
+                "guardian": GUARDED if lease else UNGUARDED,
+                **self.loaded.about,
+                **(self.continuation.about if self.continuation else {}),
+            },
+            resume_from=self.continuation.books if self.continuation else None,
         )
         if publisher.trouble:
             self.telemetry_trouble = f"broker at {line}: {publisher.trouble}"

@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,8 +20,35 @@ from experiments.config.problems import ConfigError
 from experiments.engine.outcome import Exit
 
 if TYPE_CHECKING:
+    from experiments.archive.continuation import Continuation
     from experiments.engine.control import RunControl
     from experiments.engine.run import RunReport
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What people see of a run, from the options of the command."""
+
+    dashboard: bool
+    no_report: bool
+    as_json: bool
+    quiet: bool
+
+
+def with_manner(command: C) -> C:
+    """The options of `Manner`."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print the results alone."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else."
+        ),
+        click.option("--no-report", is_flag=True, help="Do not write report.html at the end."),
+        click.option("--dashboard", is_flag=True, help="Serve a page that shows the run while it goes on."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -36,30 +64,25 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(min=0), help="Of everything random; by default the file's, or a new one."
 )
 @with_changes
-@click.option("--dashboard", is_flag=True, help="Serve a page that shows the run while it goes on.")
-@click.option("--no-report", is_flag=True, help="Do not write report.html at the end.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
-@click.option("--quiet", is_flag=True, help="Print the results alone.")
+@with_manner
 def run(
     file: str,
     runs: Path,
     seed: int | None,
     changes: tuple[str, ...],
     sweeps: tuple[str, ...],
-    dashboard: bool,
-    no_report: bool,
-    as_json: bool,
-    quiet: bool,
+    **manner: bool,
 ) -> int:
     """Carry out the experiment in FILE, or one run for each point of its sweep.
 
     Ctrl-C once lets the run finish well at its next safe point, twice aborts it. Either way the instruments
     are made safe, and what was measured is kept.
     """
+    how = Manner(**manner)
     try:
         loaded = load_experiment(file, *read_changes(changes, sweeps))
     except ConfigError as error:
-        if as_json:
+        if how.as_json:
             problems = [vars(problem) for problem in error.problems]
             about = {"folder": None, "state": "refused", "exit_code": 2, "problems": problems}
             click.echo(json.dumps(about, indent=2))
@@ -70,18 +93,11 @@ def run(
 
     def one(what: LoadedExperiment) -> "RunReport":
         given = seed if seed is not None else what.experiment.seed
-        number = anew if given is None else given
-        running = _run(what, runs, number, dashboard=dashboard, as_json=as_json, quiet=quiet)
-        report = asyncio.run(running)
-        if report.folder and not no_report:
-            _write_report(report.folder)
-        if not (as_json and what.point):
-            _tell(report, as_json=as_json)
-        return report
+        return carry_out(what, runs, anew if given is None else given, how)
 
     if not loaded.points:
         return ExitCode(one(loaded).ending.exit)
-    return _sweep(loaded, one, as_json=as_json)
+    return _sweep(loaded, one, as_json=how.as_json)
 
 
 def _sweep(
@@ -102,8 +118,24 @@ def _sweep(
     return code
 
 
+def carry_out(
+    loaded: LoadedExperiment,
+    runs: Path,
+    seed: int,
+    how: Manner,
+    continuation: "Continuation | None" = None,
+) -> "RunReport":
+    """Carry out one run, perhaps one that goes on with another, and tell how it went."""
+    report = asyncio.run(_run(loaded, runs, seed, how, continuation))
+    if report.folder and not how.no_report:
+        _write_report(report.folder)
+    if not (how.as_json and loaded.point):
+        _tell(report, as_json=how.as_json)
+    return report
+
+
 async def _run(
-    loaded: LoadedExperiment, runs: Path, seed: int, *, dashboard: bool, as_json: bool, quiet: bool
+    loaded: LoadedExperiment, runs: Path, seed: int, how: Manner, continuation: "Continuation | None"
 ) -> "RunReport":
     from rich.console import Console
 
@@ -115,21 +147,23 @@ async def _run(
     title = f"{loaded.experiment.title or loaded.experiment.experiment} (seed {seed})"
     if loaded.point:
         title += f", {loaded.point}"
+    if continuation:
+        title += f", goes on with {continuation.run}"
     observers: list[RunObserver] = []
     async with AsyncExitStack() as stack:
-        if not (as_json or quiet):
+        if not (how.as_json or how.quiet):
             if console.is_terminal:
                 observers.append(stack.enter_context(LiveDisplay(console, title)))
             else:
                 console.print(title, markup=False)
                 observers.append(PlainLines(console))
-        if dashboard:
+        if how.dashboard:
             from bellbench.dashboard.beside import DashboardBeside
 
             beside = stack.enter_context(DashboardBeside(runs))
             observers.append(beside)
             click.echo(f"dashboard: {beside.url}", err=True)
-        session = Session(loaded, runs, seed)
+        session = Session(loaded, runs, seed, continuation)
         obey_signals(session.control)
         report = await session.carry_out(observers)
     if session.telemetry_trouble:

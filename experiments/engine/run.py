@@ -19,6 +19,7 @@ from drivers.capabilities import Instrument
 from experiments.config.files import LoadedExperiment
 from experiments.engine.baseline import baseline, clock_status
 from experiments.engine.bench import Bench
+from experiments.engine.books import Books
 from experiments.engine.clock import GuardedClock, RunClock, WatchedClock
 from experiments.engine.control import RunControl, Stopped, Word
 from experiments.engine.control_socket import SOCKET, ControlServer
@@ -74,13 +75,15 @@ async def execute(
     about: Mapping[str, object] | None = None,
     control: RunControl | None = None,
     lease: Lease | None = None,
+    resume_from: Books | None = None,
 ) -> RunReport:
     """Carry out an experiment on these instruments (unopened, one for each name of the testbed).
 
     `folder` is new and is closed at the end; `about` is what else run.json shall say; by `control` the run
     can be paused, stopped and aborted. Emission and bias exist under `lease` alone, which somebody else
-    renews; without one they do as long as the run goes on. Returns how the run ended; raises nothing but
-    errors of our own making. Cancelling the task aborts the run.
+    renews; without one they do as long as the run goes on. What the books of an interrupted run have is not
+    measured again. Returns how the run ended; raises nothing but errors of our own making. Cancelling the
+    task aborts the run.
     """
     control = control or RunControl()
     if lease is None:
@@ -88,6 +91,7 @@ async def execute(
         lease.begin()
     watched = WatchedClock(GuardedClock(clock), EVERY_S)
     run = Run(loaded, instruments, watched, folder, seed, observers, about or {}, control, lease)
+    run.context.books = resume_from or Books()
     try:
         control.take_charge(_cancel_of_this_task())
         await run.prepare()
