@@ -15,6 +15,7 @@ from bellbench.guarding import under_guard
 from bellbench.lines import drivers_of
 from bellbench.simulation import bench_of
 from bellbench.telemetry import TelemetryObserver
+from experiments.archive.recovery import recover_all
 from experiments.config.files import LoadedExperiment
 from experiments.engine.clock import RunClock, WallClock
 from experiments.engine.control import RunControl
@@ -86,6 +87,7 @@ class Session:
             self.bench = await stack.enter_async_context(bench_of(testbed, light_seed))
             addresses, clock = self.bench.addresses, BenchClock(self.bench)
         line = await line_of(experiment.telemetry, stack)
+        await asyncio.to_thread(recover_all, self.runs)
         try:
             folder = RunFolder.create(self.runs, experiment.experiment)
         except StorageError as error:
