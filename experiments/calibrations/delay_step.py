@@ -5,11 +5,20 @@ whichever way the polarization goes, so that all peaks are strong and one fit ti
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
 
-from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
+from experiments.calibrations.delays import (
+    CalibrationError,
+    Delay,
+    DelayCalibration,
+    Wire,
+    calibrate_delays,
+)
+from experiments.calibrations.history import Calibration
 from experiments.calibrations.pooled_peaks import pooled_peaks
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
@@ -63,25 +72,54 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
             found = await asyncio.to_thread(calibrate_delays, tags, wires, spokes, hub, search_ps)
         except CalibrationError as error:
             raise RunError(str(error)) from error
-        context.calibrations.put("delays", found)
         about = _record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
         context.store_calibration("delays", about)
-        tracker = DelayTracker(
-            [bench.channel(name) for name in hub],
-            [[bench.channel(name) for name in spoke] for spoke in spokes],
-            {bench.channel(name): delay for name, delay in found.delays_ps().items()},
-            time_ps=(begin + end) // 2,
-            error_ps=max(delay.error_ps for delay in found.fine.values()),
-            on_point=_teller(context, settings.spokes),
-        )
-        context.calibrations.put(TRACKED_DELAYS, tracker)
-        # A tagger without a detector of this experiment has no shift of its own; any will do.
-        context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in tags})
+        _put_in_force(found, context, (begin + end) // 2)
         shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())
         context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
         by_spoke = dict(zip(settings.spokes, spokes, strict=True))
         for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_spoke, hub, settings)):
             context.announce(peaks)
+
+    def obstacle(self, record: Mapping[str, Any], bench: Bench, experiment: Experiment) -> str:
+        """Delays between taggers hold for one recording: each begins to count when it gets the word."""
+        settings = experiment.swapping
+        detectors = [name for spoke in settings.spokes for name in bench.spoke_detectors(spoke)]
+        detectors += bench.hub_detectors(settings.bell_state_measurement)
+        taggers = sorted({bench.tagger_of(name) for name in detectors})
+        if len(taggers) > 1:
+            return (
+                f"delays between {' and '.join(taggers)} hold only for the recording that they were found in"
+            )
+        found = _read(record)
+        unknown = [name for name in detectors if found is None or name not in found.fine]
+        return f"it does not say the delay of {', '.join(unknown)}" if unknown else ""
+
+    async def take_over(self, calibration: Calibration, context: Context) -> Mapping[str, object]:
+        found = _read(calibration.record)
+        assert found is not None  # `obstacle` would have said so
+        age_ps = round(calibration.age_s(datetime.now(UTC)) * PS)
+        # As if it had been found that long ago in this recording: the track widens with the time since.
+        middle_ps = context.tags.window(0.0)[0] - age_ps
+        _put_in_force(found, context, middle_ps)
+        return {"middle_ps": middle_ps}
+
+
+def _put_in_force(found: DelayCalibration, context: Context, time_ps: int) -> None:
+    """Align the streams with delays found at `time_ps` of hub time, and follow them from there."""
+    bench, settings = context.bench, context.experiment.swapping
+    context.calibrations.put("delays", found)
+    tracker = DelayTracker(
+        [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)],
+        [[bench.channel(name) for name in bench.spoke_detectors(spoke)] for spoke in settings.spokes],
+        {bench.channel(name): delay for name, delay in found.delays_ps().items()},
+        time_ps=time_ps,
+        error_ps=max(delay.error_ps for delay in found.fine.values()),
+        on_point=_teller(context, settings.spokes),
+    )
+    context.calibrations.put(TRACKED_DELAYS, tracker)
+    # A tagger without a detector of this experiment has no shift of its own; any will do.
+    context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in context.tags.feeds})
 
 
 def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
@@ -96,6 +134,19 @@ def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoin
         loop.call_soon_threadsafe(tell, spoke, point)
 
     return on_point
+
+
+def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
+    """The calibration that `_record` wrote, without its peaks; None of what is none."""
+    try:
+        shifts = {name: int(shift["value"]) for name, shift in record["tagger_shifts"].items()}
+        fine = {
+            name: Delay(float(delay["value"]), float(delay["uncertainty"]))
+            for name, delay in record["detector_delays"].items()
+        }
+        return DelayCalibration(shifts, fine, (), float(record["chi2_per_dof"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _record(found: DelayCalibration, run: str, seconds: float, middle_ps: int) -> dict[str, object]:

@@ -80,6 +80,10 @@ class Calibration:
             return math.inf
         return (now - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
 
+    def is_fresh(self, now: datetime, valid_for_s: float) -> bool:
+        """Whether it is younger than this, and than the run that made it allows."""
+        return 0 <= self.age_s(now) <= min(valid_for_s, self.valid_for_s or math.inf)
+
     def figures(self) -> list[Figure]:
         """Its numbers, in the order of the record; what is only evidence for them is left out."""
         return list(_figures(self.record, ()))
@@ -219,7 +223,7 @@ def _read(folder: Path) -> Iterator[Calibration]:
     except (OSError, ValueError, RecursionError):
         return
     for key, record in records.items() if isinstance(records, dict) else ():
-        if isinstance(record, dict) and "name" in record and "taken_over" not in record:
+        if isinstance(record, dict) and {"name", "utc"} <= record.keys() and "taken_over" not in record:
             yield Calibration(
                 folder.name,
                 str(key),

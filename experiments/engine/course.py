@@ -43,7 +43,7 @@ class Course:
         self._control = control
         self._safe_points = SafePoints(control, context, enter)
         self.steps = [make_step(parameters) for parameters in context.experiment.plan]
-        self._left = deque(range(len(self.steps)))
+        self._left: deque[int] = deque()
         """The steps of the plan that are to be done, the present one first."""
         self.step: Step[Any] | None = None
         """The present one."""
@@ -52,6 +52,7 @@ class Course:
 
     async def carry_out(self) -> None:
         """Do the steps. Raises Stopped after it was asked to stop and has finished well."""
+        self._left.extend(range(len(self.steps)))
         while self._left:
             try:
                 async with asyncio.TaskGroup() as beside:
@@ -100,7 +101,7 @@ class Course:
             self._context.clock = self._clock
             try:
                 await self._held()
-                if step.needs_tags and not self._recording.goes_on:
+                if step.records(self._context.experiment) and not self._recording.goes_on:
                     await self._recording.begin(self._context.tag_files, beside)
                     self._context.tags, self._context.recordings = (
                         self._recording.tags,
@@ -163,10 +164,9 @@ class Course:
         await self._enter(State.RUNNING, f"{self.step.kind} goes on from its last safe point")
 
     def _calibrate_again(self) -> None:
-        plan = self._context.experiment.plan
         again = [
             n for n in range(self._left[0]) if self.steps[n].needs_tags and self.steps[n].makes_calibrations
         ]
         for number in again:
-            self.steps[number] = make_step(plan[number])
+            self.steps[number] = self.steps[number].anew()
         self._left.extendleft(reversed(again))

@@ -38,9 +38,9 @@ async def identify(instruments: Sequence[Instrument]) -> dict[str, Identity]:
 
 
 def check(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]], runs: Path) -> None:
-    """Set-points against limits, the order of the plan, room on the disk. Raises RunError with everything
+    """Set-points against limits, room on the disk. Raises RunError with everything
     that is wrong, or StorageError when only room is missing."""
-    problems = [*_set_points(bench, experiment, steps), *_order(steps)]
+    problems = _set_points(bench, experiment, steps)
     if len(bench.detectors) > 256:
         problems.append(f"{len(bench.detectors)} detectors; tags have room for 256 channels")
     if problems:
@@ -69,19 +69,6 @@ def _set_points(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]]
                 for held in (bench.testbed.limits, experiment.limits)
                 if (wrong := set_point_problem(held, bench.instruments[name], what, value))
             ]
-    return problems
-
-
-def _order(steps: Sequence[Step[Any]]) -> list[str]:
-    problems: list[str] = []
-    made: set[str] = set()
-    for step in steps:
-        problems += [
-            f"{step.kind} needs the calibration of {what}, which no earlier step of the plan makes"
-            for what in step.needs_calibrations
-            if what not in made
-        ]
-        made.update(step.makes_calibrations)
     return problems
 
 

@@ -7,6 +7,7 @@ from experiments.calibrations.polarization.step import (
     CompensatePolarizationStep,
     ReferencePolarizationStep,
 )
+from experiments.config.plan import STEPS as PARAMETERS
 from experiments.config.plan import PlanStep
 from experiments.engine.bring_up import BringUpStep, WaitStep
 from experiments.engine.step import Step
@@ -25,3 +26,9 @@ STEPS: dict[str, type[Step[Any]]] = {
 def make_step(parameters: PlanStep) -> Step[Any]:
     """The step that does what one item of the plan asks for."""
     return STEPS[parameters.kind](parameters)
+
+
+def maker_of(calibration: str) -> Step[Any] | None:
+    """A step with default parameters that makes a calibration; None where no step does."""
+    makers = (kind for kind, step in STEPS.items() if calibration in step.makes_calibrations)
+    return next((STEPS[kind](PARAMETERS[kind]()) for kind in makers), None)

@@ -24,6 +24,7 @@ from experiments.engine.clock import GuardedClock, RunClock, WatchedClock
 from experiments.engine.control import RunControl, Stopped, Word
 from experiments.engine.control_socket import SOCKET, ControlServer
 from experiments.engine.course import Course
+from experiments.engine.earlier import completed
 from experiments.engine.environment import environment
 from experiments.engine.events import (
     Finished,
@@ -38,12 +39,13 @@ from experiments.engine.events import (
 from experiments.engine.findings import Results
 from experiments.engine.interlocks import EVERY_S, Interlocks
 from experiments.engine.lease import Lease
-from experiments.engine.outcome import Ending, Exit, State, StorageError, ending_of, is_internal
+from experiments.engine.outcome import Ending, Exit, RunError, State, StorageError, ending_of, is_internal
 from experiments.engine.papers import Papers
 from experiments.engine.preflight import check, identify, open_all
 from experiments.engine.reconnection import Reconnection
 from experiments.engine.record import RunFolder
 from experiments.engine.recording import Recording
+from experiments.engine.registry import maker_of
 from experiments.engine.run_gate import RunGate
 from experiments.engine.safe_state import SafeOutcome, make_safe, safe_groups, uninterrupted
 from experiments.engine.standing import Standing
@@ -192,6 +194,7 @@ class Run:
         self.folder.write_json("env.json", around)
         await self._enter(State.PREPARING)
         await self._open_to_control()
+        await self._complete_plan()
         # Until it is known which are open, an abort asks all of them to make themselves safe.
         self._open = list(self.bench.instruments.values())
         self._open, problem = await open_all(self._open)
@@ -293,6 +296,18 @@ class Run:
     @property
     def _doing(self) -> str:
         return f" in step {self.course.step.kind}" if self.course.step else ""
+
+    async def _complete_plan(self) -> None:
+        """Add what gets the steps the calibrations that they need. Raises RunError when that cannot be
+        done."""
+        plan = await asyncio.to_thread(
+            completed, self.course.steps, self.bench, self.experiment, self.folder.path.parent, maker_of
+        )
+        if plan.problems:
+            raise RunError("the plan cannot be carried out:\n" + "\n".join(f"  - {p}" for p in plan.problems))
+        for found in plan.found:
+            self.announce(Happened("earlier calibration", found))
+        self.course.steps = plan.steps
 
     # What steps and tasks tell.
 

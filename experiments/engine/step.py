@@ -8,10 +8,13 @@ checks all that before anything is moved.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from drivers.capabilities import Limits
 from drivers.errors import DeadlineError
+from experiments.calibrations.history import Calibration, History
 from experiments.config.experiment import Experiment
 from experiments.config.plan import PlanStep
 from experiments.engine.bench import Bench
@@ -100,12 +103,34 @@ class Context:
     """Upkeep of the bench, carried out at safe points of measuring steps."""
     _calibration_records: dict[str, object] = field(default_factory=dict)
 
-    def store_calibration(self, name: str, record: object) -> None:
-        """Write what calibrations.json says under a name; under `NAME of recording 2` and so on when it is
-        made anew for a later recording."""
+    def store_calibration(self, name: str, record: Mapping[str, object]) -> None:
+        """Write what calibrations.json says under a name, which makes it part of the history of calibrations;
+        under `NAME of recording 2` and so on when it is made anew for a later recording. Numbers in it are
+        `{"value", "unit", "uncertainty"}` below a quantity and what it is of; `utc` says when it was made."""
         key = name if self.recordings < 2 else f"{name} of recording {self.recordings}"
+        about: dict[str, object] = {
+            "name": name,
+            "testbed": self.bench.testbed.testbed,
+            "simulated": self.bench.testbed.simulated,
+        }
+        if policy := self.experiment.calibrations.get(name):
+            about["valid_for_s"] = policy.valid_for
+        self.use_calibration(key, {**about, **record})
+
+    def use_calibration(self, key: str, record: Mapping[str, object]) -> None:
+        """Write a calibration that is in force in this run into calibrations.json, with all that it says."""
         self._calibration_records[key] = record
         self.folder.write_json("calibrations.json", self._calibration_records)
+
+    def fresh_calibration(self, name: str) -> Calibration | None:
+        """The calibration of that name in force on this testbed, by this run or an earlier one, if it is no
+        older than the section `calibrations` and the run that made it allow; else None."""
+        testbed, policy = self.bench.testbed, self.experiment.calibrations.get(name)
+        with History(self.folder.path.parent) as history:
+            current = history.current(name, testbed.testbed, simulated=testbed.simulated)
+        if current is None or not current.is_fresh(datetime.now(UTC), policy.valid_for if policy else inf):
+            return None
+        return current
 
     def undisturbed_s(self) -> float:
         """For how many seconds a measurement may count before the next safe point: until upkeep is due."""
@@ -152,7 +177,7 @@ class Step(ABC, Generic[P]):
     """Whether taggers must record while it runs."""
     needs_calibrations: ClassVar[tuple[str, ...]] = ()
     """Calibrations that an earlier step of the plan must have made."""
-    makes_calibrations: ClassVar[tuple[str, ...]] = ()
+    makes_calibrations: tuple[str, ...] = ()
     can_go_on: ClassVar[bool] = False
     """Whether `run` may be called once more after it failed with an instrument that is back now. It then goes
     on from its last safe point. Never true of a step that switches emission or bias on."""
@@ -162,9 +187,18 @@ class Step(ABC, Generic[P]):
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters
 
+    def anew(self) -> "Step[Any]":
+        """A step that does the same from the beginning."""
+        return type(self)(self.parameters)
+
     @property
     def kind(self) -> str:
         return self.parameters.kind
+
+    def records(self, experiment: Experiment) -> bool:
+        """Whether taggers must record while it runs, with the settings of this experiment."""
+        del experiment
+        return self.needs_tags
 
     @property
     def deadline_s(self) -> float:
