@@ -1,0 +1,64 @@
+"""The steps that a plan can have, and their parameters.
+
+A new kind of step is one class in a module of this package and one line in `STEPS`.
+"""
+
+from collections.abc import Collection, Iterable
+
+from experiments.config.plan.measuring import Basis, MeasureInSettings, MeasureSwapping
+from experiments.config.plan.preparing import (
+    BringUp,
+    CalibrateDelays,
+    CompensatePolarization,
+    ReferencePolarization,
+    Wait,
+)
+from experiments.config.plan.step import LinkStep, PairStep, PlanStep, SetPoint, SwappingStep
+
+__all__ = [
+    "STEPS",
+    "Basis",
+    "BringUp",
+    "CalibrateDelays",
+    "CompensatePolarization",
+    "LinkStep",
+    "MeasureInSettings",
+    "MeasureSwapping",
+    "PairStep",
+    "PlanStep",
+    "ReferencePolarization",
+    "SetPoint",
+    "SwappingStep",
+    "Wait",
+    "result_name",
+    "result_names",
+]
+
+STEPS: dict[str, type[PlanStep]] = {
+    step.kind: step
+    for step in (
+        BringUp,
+        CalibrateDelays,
+        CompensatePolarization,
+        MeasureSwapping,
+        ReferencePolarization,
+        Wait,
+    )
+}
+"""Every kind of step by its name in a plan."""
+
+
+def result_names(plan: Iterable[PlanStep]) -> list[str]:
+    """The names in the results of a run of all quantities that its steps add."""
+    names: list[str] = []
+    for step in {(step.kind, step.label): step for step in plan}.values():
+        for quantity in step.results:
+            names.append(result_name(step.kind, step.label, quantity, names))
+    return names
+
+
+def result_name(kind: str, label: str | None, quantity: str, taken: Collection[str]) -> str:
+    """What a quantity of a step is called in the results: `chsh_s`, or `LABEL.chsh_s` of a step with a label;
+    with the step's kind before it when a step of another kind, earlier on the plan, has taken that name."""
+    name = f"{label}.{quantity}" if label else quantity
+    return f"{kind}.{name}" if name in taken else name

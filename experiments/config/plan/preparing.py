@@ -1,0 +1,114 @@
+"""Steps that get a bench ready: switching on, waiting, delays, polarization."""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
+
+from drivers.capabilities import Laser, NanowireBias, TimeTagger
+from drivers.units import Amperes, Seconds, Volts, Watts
+from experiments.config.inventory import Inventory
+from experiments.config.model import Name, Positive
+from experiments.config.plan.step import LinkStep, PlanStep, SetPoint, SwappingStep
+from experiments.config.problems import Fault
+from experiments.config.settings import Sections
+
+BRING_UP_S = 60.0
+"""An estimate for the duration of a bring-up: homing a K10CR1 takes up to 40 s (thorlabs_k10cr1.md), the
+rest is lasers and bias currents."""
+COMPENSATING_S = 30.0
+"""An estimate for one link: some looks of a second or two, each behind a turn of the plates."""
+
+
+class BringUp(PlanStep):
+    """Switch on: home what moves, then thresholds, bias of every channel of a unit, then laser light."""
+
+    kind = "bring_up"
+    power: dict[Name, Watts] = Field(default_factory=dict)
+    bias: dict[Name, Amperes] = Field(default_factory=dict)
+    threshold: dict[Name, Volts] = Field(default_factory=dict)
+
+    @property
+    def estimated_s(self) -> float:
+        return BRING_UP_S
+
+    def set_points(self, inventory: Inventory) -> Iterator[SetPoint]:
+        """Every set-point of the step whose instrument is known and fits, with its limits."""
+        for name, driver in inventory.drivers.items():
+            if isinstance(driver, Laser) and name in self.power:
+                yield SetPoint("power", name, self.power[name], driver.power_limits)
+            elif isinstance(driver, NanowireBias) and name in self.bias:
+                yield SetPoint("bias", name, self.bias[name], driver.bias_limits)
+            elif isinstance(driver, TimeTagger) and name in self.threshold:
+                yield SetPoint("threshold", name, self.threshold[name], driver.threshold_limits)
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        uses: tuple[tuple[str, Iterable[str], type[Any]], ...] = (
+            ("power", self.power, Laser),
+            ("bias", self.bias, NanowireBias),
+            ("threshold", self.threshold, TimeTagger),
+        )
+        for quantity, names, capability in uses:
+            for name in names:
+                if wrong := inventory.wrong_instrument(name, capability):
+                    yield Fault((quantity, name), wrong, at_key=True)
+        for point in self.set_points(inventory):
+            if not point.allowed:
+                wrong = f"{point.shown} is outside the limits of {point.instrument}; allowed: {point.range}"
+                yield Fault((point.quantity, point.instrument), wrong)
+
+
+class Wait(PlanStep):
+    """Let time pass on the run's clock."""
+
+    kind = "wait"
+    duration: Annotated[Seconds, Positive]
+
+    @property
+    def estimated_s(self) -> float:
+        return self.duration
+
+
+class CalibrateDelays(SwappingStep):
+    """Find the delays of all detectors from tags of `duration`, within +-`search` of each other."""
+
+    kind = "calibrate_delays"
+    makes = ("delays",)
+    duration: Annotated[Seconds, Positive] = 2.0
+    search: Annotated[Seconds, Positive] = 10e-3
+
+    @property
+    def recording_s(self) -> float:
+        return self.duration
+
+
+class CompensatePolarization(LinkStep):
+    """Turn controllers until polarization comes through these links as it went in, and look at them again and
+    again from then on, in the gaps of measurements, as their `cadence` says. The results are those of the
+    worst link."""
+
+    kind = "compensate_polarization"
+    results = ("polarization_probe_fidelity", "polarization_pair_fidelity")
+
+    @property
+    def estimated_s(self) -> float:
+        return COMPENSATING_S * max(1, len(self.links))
+
+
+class ReferencePolarization(LinkStep):
+    """Take these links as they stand for good ones: keep how their probes look there, as the mean of
+    `looks`."""
+
+    kind = "reference_polarization"
+    looks: Annotated[int, Strict(), Field(ge=2)] = 10
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        for name, link in sections.compensation.items():
+            if name in (self.links or sections.compensation) and not link.probes:
+                yield Fault(("links",), f"{name} has no probes; a reference is how probes look", at_key=True)
+
+    @property
+    def estimated_s(self) -> float:
+        return self.looks * max(1, len(self.links))
