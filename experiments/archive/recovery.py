@@ -17,8 +17,7 @@ from typing import Any
 from experiments.archive.finding import read_about, run_folders
 from experiments.engine.outcome import State
 from experiments.engine.process import is_gone
-from experiments.engine.record import json_file, replace_whole, utc_now
-from experiments.engine.tag_files import TAGS
+from experiments.engine.record import TAGS, json_file, replace_whole, utc_now
 from timetags.files.manifest import MANIFEST, Segment
 
 FINAL = frozenset(str(state) for state in State if state.final)

@@ -21,7 +21,7 @@ from experiments.calibrations.tracking import DelayTracker
 from experiments.config.settings import SwappingSettings
 from experiments.engine.findings import Results
 from experiments.engine.gates import Gate
-from experiments.engine.tag_files import TAGS
+from experiments.engine.record import TAGS
 from experiments.measurements.dwell import MARGIN_PS, SLICE_PS, Slice
 from experiments.measurements.tally import Counts, Tally
 from timetags.analyses.heralds import PATTERNS

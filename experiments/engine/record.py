@@ -28,6 +28,8 @@ from experiments.engine.events import finite
 from experiments.engine.outcome import Ending, StorageError
 
 RESERVE_BYTES = 256 * 1024
+TAGS = "tags"
+"""The folder of all tag files within a run's."""
 
 
 class RunFolder:

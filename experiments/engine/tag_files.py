@@ -16,6 +16,7 @@ from experiments.engine.bench import Bench
 from experiments.engine.feed import Feed
 from experiments.engine.gates import Gate
 from experiments.engine.outcome import StorageError
+from experiments.engine.record import TAGS
 from experiments.engine.tags import PS
 from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
@@ -30,10 +31,6 @@ HERALD_GRID_PS = 60 * 10**12
 """Span of a segment: what a crash costs at most, and what is held in memory until then."""
 _FOR_EVER_PS = 2**62
 _ANY_ROWS = 2**62
-
-
-TAGS = "tags"
-"""The folder of all tag files within a run's."""
 
 
 class TagFiles:
