@@ -33,11 +33,13 @@ SHOWN = (
     "seed", "figures",
 )  # fmt: skip
 """What of run.json a list of runs shows."""
+KEPT = (*SHOWN, "process")
+"""What of run.json the catalogue keeps."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of the catalogue: the name of its folder, and what its run.json says."""
+    """One run of the catalogue: the name of its folder, and what of its run.json is KEPT."""
 
     name: str
     about: Mapping[str, Any]
@@ -114,7 +116,8 @@ class Catalogue:
                 if stamp is None:
                     self._database.execute("DELETE FROM runs WHERE name = ?", (name,))
                     continue
-                about = self._read(self._runs / name)
+                said = self._read(self._runs / name)
+                about = {key: said[key] for key in KEPT if key in said}
                 experiment, state, began = (
                     str(about.get(k, "")) for k in ("experiment", "state", "began_utc")
                 )
