@@ -97,7 +97,7 @@ class ControlServer:
         if answer.accepted and asked.get("wait") is True:
             await control.until(lambda: control.state is answer.leads_to or control.state.final)
             there = control.state is answer.leads_to
-            message = answer.message if there else f"the run has ended otherwise: {control.state}"
+            message = f"the run {'is' if there else 'has ended otherwise:'} {control.state}"
             return Answer(there, control.state, answer.leads_to, message)
         return answer
 
