@@ -7,11 +7,13 @@ the plates' fast axes from H, in radians.
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import pi
 
 from drivers.capabilities import RotationMount
 from experiments.engine.bench import Bench
+from experiments.estimators.bell import CHSH_ANGLES
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,12 @@ class Setting:
             angles[bench.get(analyser.qwp, RotationMount)] = analysis.qwp_rad
             angles[bench.get(analyser.hwp, RotationMount)] = analysis.hwp_rad
         return angles
+
+
+ZZ_XX_YY: Mapping[str, Setting] = {
+    "ZZ": Setting("ZZ", (linear(0), linear(0))),
+    "XX": Setting("XX", (linear(45), linear(45))),
+    "YY": Setting("YY", (circular(), circular())),
+}
+CHSH = tuple(Setting(name, (linear(a), linear(b))) for name, (a, b) in CHSH_ANGLES.items())
+"""The four settings of a CHSH measurement (`physics.md` 5, "CHSH bookkeeping")."""

@@ -1,0 +1,242 @@
+"""What all measurements in settings of two analysers share: turn, count, look after the bench, turn on.
+
+For each setting the wave plates turn, come to rest and are read back; then tags count for the dwell, by
+their own time, while the delays are tracked. In which order and for how long is said by `visits`. Results are
+stored after each stay, so that an aborted run has them for what it measured.
+
+There is a safe point between any two stays. When an instrument fails, the stay under way counts for nothing
+and is made again: its tags that are on disk already are named in the record (`vetoed`). Counts go into the
+books as soon as all tags of a stay are in; what the books of an interrupted run have is not measured again.
+"""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from math import inf
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from experiments.config.dwell import Until
+from experiments.config.experiment import Experiment
+from experiments.config.plan import MeasureInSettings
+from experiments.engine.bench import Bench
+from experiments.engine.books import enter
+from experiments.engine.events import Happened
+from experiments.engine.motion import turn
+from experiments.engine.outcome import RunError
+from experiments.engine.step import Context, SetPoint, Step
+from experiments.engine.tags import PS, TAIL_S, TagCollector
+from experiments.measurements.analysers import Setting
+from experiments.measurements.dwell import MARGIN_PS
+from experiments.measurements.sums import Counts, Sums
+from experiments.measurements.visits import Stay, Visits
+from timetags.clocks.track import Track
+
+
+class Dwell(Protocol):
+    """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in."""
+
+    setting: str
+    begin_ps: int
+    end_ps: int
+
+    @property
+    def window(self) -> Mapping[str, object]:
+        """Setting, begin and end, for the record."""
+        ...
+
+    @property
+    def is_in(self) -> bool:
+        """Whether all its tags have come: its counts grow no more."""
+        ...
+
+    async def cut_short(self, tags: TagCollector) -> None:
+        """Count no more."""
+        ...
+
+
+M = TypeVar("M", bound=MeasureInSettings)
+D = TypeVar("D", bound=Dwell)
+C = TypeVar("C", bound=Counts)
+
+
+class MeasuringStep(Step[M], Generic[M, D, C]):
+    """A step that measures so. What it counts and what it makes of the counts is a subclass's to say."""
+
+    needs_tags = True
+    can_go_on = True
+    events: ClassVar[str]
+    """What is counted, for people: `four-folds`."""
+    _dwell: D | None = None
+    """The one under way."""
+    _visits: Visits[Setting] | None = None
+
+    def __init__(self, parameters: M) -> None:
+        super().__init__(parameters)
+        self._coming_in: deque[tuple[int, D]] = deque()
+        """Stays that are over and the visits that they belong to; their last tags may still be on the way."""
+
+    # What a measurement says.
+
+    @abstractmethod
+    def settings(self) -> list[Setting]:
+        """Every setting once."""
+
+    @abstractmethod
+    def analysers(self, experiment: Experiment) -> tuple[str, str]:
+        """The two analysers, by name."""
+
+    @abstractmethod
+    def open_dwell(self, context: Context, setting: str, seconds: float) -> D:
+        """Begin to count for so long, now."""
+
+    @abstractmethod
+    def tally(self, context: Context) -> Sums[D, C]:
+        """The section of the results that this step adds to."""
+
+    @abstractmethod
+    def counts_from(self, entry: Mapping[str, Any], context: Context) -> C:
+        """What `Counts.to_json` has put into the books. ValueError for anything else."""
+
+    @abstractmethod
+    def show(self, context: Context) -> None:
+        """Tell observers the figures so far."""
+
+    @abstractmethod
+    def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
+        """How the delays drifted, by the name of what is tracked, and the name under which to keep that."""
+
+    async def prepare(self, context: Context) -> None:
+        """What is to be done before the first setting, and again after each pause."""
+
+    # What is the same for all.
+
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        analysers = self.analysers(experiment)
+        return {mount.name for setting in self.settings() for mount in setting.angles(bench, analysers)}
+
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
+        for setting in self.settings():
+            for mount, angle in setting.angles(bench, self.analysers(experiment)).items():
+                yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
+
+    async def run(self, context: Context) -> None:
+        visits = self._visits = self._visits or self._begin(context)
+        analysers = self.analysers(context.experiment)
+        await self.prepare(context)
+        while True:
+            if visits.may_end:
+                await self._wait_for_last_tags(context)
+            if visits.next(inf, lambda: self._precise(context)) is None:
+                break
+            await context.safe_point()
+            stay = visits.next(context.undisturbed_s(), lambda: False)
+            assert stay is not None
+            doing = f"{stay.setting.name}, {stay.visit + 1} of {len(visits)}"
+            context.progress(f"{doing}: turning wave plates")
+            await turn(stay.setting.angles(context.bench, analysers), context.clock)
+            await self._count(context, stay, doing)
+            visits.took(stay.visit, stay.seconds)
+            self.safe_points += 1
+            if self._decides_by_counts and len(self._coming_in) > 1:
+                await context.tags.reached(self._coming_in[-2][1].end_ps + MARGIN_PS)
+            self._close_books(context)
+            context.store_results()
+        await self.finish(context)
+
+    async def finish(self, context: Context) -> None:
+        if self._coming_in:
+            await self._wait_for_last_tags(context)
+        context.store_results()
+        self.show(context)
+        for name, track in self._record_tracks(context).items():
+            for point in track.points:
+                if point.jumped:
+                    message = f"the delay of {name} jumped to {point.offset_ps:+.0f} ps"
+                    details = {"spoke": name, **asdict(point)}
+                    context.announce(Happened("delay jumped", message, details, "warning"))
+
+    async def interrupted(self, context: Context) -> None:
+        if self._dwell is not None:
+            dwell, self._dwell = self._dwell, None
+            self.tally(context).veto(dwell)
+            await dwell.cut_short(context.tags)
+            message = f"{dwell.setting} does not count and will be measured again"
+            context.announce(Happened("vetoed", message, dwell.window, "warning"))
+            self.show(context)
+        self._record_tracks(context)
+
+    def _begin(self, context: Context) -> Visits[Setting]:
+        """The visits, with those behind it that an interrupted run has in its books."""
+        parameters = self.parameters
+        visits = Visits(self.settings(), parameters.rounds, parameters.dwell, context.seed)
+        tally, taken, events = self.tally(context), 0, 0
+        for entry in context.books.of(parameters):
+            visit, counts = int(entry["visit"]), self.counts_from(entry, context)
+            if not (visit < len(visits) and visits.order[visit].name == counts.setting):
+                raise RunError(
+                    f"visit {visit} of {context.books.run} was in {counts.setting}; here it is not. A run "
+                    "can only go on with one of the same plan"
+                )
+            visits.took(visit, float(entry["seconds"]))
+            visits.counted(visit, counts.events)
+            tally.take_over(counts, str(entry["run"]))
+            self._enter(context, entry, counts.events, str(entry["run"]))
+            taken, events = taken + 1, events + counts.events
+        if taken:
+            message = f"{taken} stays are taken over, {tally.live_s:g} s of data, {events} {self.events}"
+            context.announce(Happened("taken over", message, {"run": context.books.run, "stays": taken}))
+        return visits
+
+    async def _count(self, context: Context, stay: Stay[Setting], doing: str) -> None:
+        """Count for one stay. Its last tags may come in later."""
+        name, seconds = stay.setting.name, stay.seconds
+        dwell = self.open_dwell(context, name, seconds)
+        self.tally(context).add(dwell)
+        self._dwell = dwell
+        context.announce(Happened("dwell", f"{name} for {seconds:g} s", dwell.window))
+        await context.let_pass(context.tags.lasts(seconds), doing, lambda: self.show(context))
+        self._dwell = None
+        self._coming_in.append((stay.visit, dwell))
+
+    async def _wait_for_last_tags(self, context: Context) -> None:
+        """Those of earlier stays came while the bench went on."""
+        if self._coming_in:
+            await context.let_pass(TAIL_S, "waiting for the last tags")
+            await context.tags.reached(self._coming_in[-1][1].end_ps + MARGIN_PS)
+            self._close_books(context)
+
+    def _close_books(self, context: Context) -> None:
+        """Enter the stays of which all tags have come in."""
+        assert self._visits is not None
+        while self._coming_in and self._coming_in[0][1].is_in:
+            visit, dwell = self._coming_in.popleft()
+            counts = self.tally(context).close(dwell)
+            self._visits.counted(visit, counts.events)
+            seconds = (dwell.end_ps - dwell.begin_ps) / PS
+            entry = {"visit": visit, "seconds": seconds, **dwell.window, **counts.to_json()}
+            self._enter(context, entry, counts.events, context.folder.name)
+
+    def _enter(self, context: Context, entry: Mapping[str, Any], events: int, run: str) -> None:
+        message = f"{entry['setting']}: {events} {self.events} in {entry['seconds']:g} s"
+        enter(context.announce, self.parameters, run, message, entry)
+
+    @property
+    def _decides_by_counts(self) -> bool:
+        dwell = self.parameters.dwell
+        return isinstance(dwell, Until) and dwell.counts is not None
+
+    def _precise(self, context: Context) -> bool:
+        """Whether the error bars that end the measurement are small enough."""
+        dwell = self.parameters.dwell
+        assert isinstance(dwell, Until)
+        found: Mapping[str, Any] = self.tally(context).to_results()
+        errors = [(found.get(name, {}).get("error"), wanted) for name, wanted in (dwell.error or {}).items()]
+        return all(error is not None and error <= wanted for error, wanted in errors)
+
+    def _record_tracks(self, context: Context) -> Mapping[str, Track]:
+        """Keep how the delays drifted."""
+        name, tracks = self.tracks(context)
+        record = {followed: [asdict(point) for point in track.points] for followed, track in tracks.items()}
+        context.store_calibration(name, record)
+        return tracks
