@@ -5,8 +5,8 @@ look at the correlation peaks just before a slice brings the tracker up to date.
 overlap: a herald counts in the slice that its time falls in, and finds its spokes' tags beyond the border.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,13 @@ FIRST_LOOK_PS = round(0.8 * GUARD_S * PS)
 """The first look lies within the guard before the dwell, when the analysers already stand still."""
 
 
-class Dwell:
-    """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in."""
+S = TypeVar("S", bound=Analysis)
+
+
+class SlicedDwell(Generic[S]):
+    """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in.
+
+    What its slices count, whoever opens it says."""
 
     def __init__(
         self,
@@ -43,7 +48,7 @@ class Dwell:
         window_ps: tuple[int, int],
         channels: int,
         singles: "Singles",
-        slices: "Sequence[Slice]",
+        slices: Sequence[S],
         gates: Sequence[Gate],
     ) -> None:
         self.setting = setting
@@ -57,12 +62,13 @@ class Dwell:
         seconds: float,
         tags: TagCollector,
         channels: int,
-        settings: SwappingSettings,
         tracker: DelayTracker,
-        more: Sequence[Analysis],
-    ) -> "Dwell":
-        """Begin a dwell of `seconds` now, on tags of so many `channels`; `more` sinks see all its tags and
-        `MARGIN_PS` around."""
+        slice_of: Callable[[tuple[int, int]], S],
+        more: Sequence[Analysis] = (),
+    ) -> Self:
+        """Begin a dwell of `seconds` now, on tags of so many `channels`. `slice_of(window_ps)` makes the sink
+        of one slice, which sees its tags and `MARGIN_PS` around; `more` sinks see all tags of the dwell, and
+        as much around."""
         from timetags.analyses.rates import Singles
 
         begin, end = tags.window(seconds)
@@ -75,7 +81,7 @@ class Dwell:
             look_until = start - MARGIN_PS
             gates.append(tags.open_gate(look_from, look_until, tracker.look(look_from, look_until)))
             stop = min(start + SLICE_PS, end)
-            slices.append(Slice(settings, tracker, (start, stop)))
+            slices.append(slice_of((start, stop)))
             gates.append(tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1]))
         if more:
             gates.append(tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more))
@@ -104,6 +110,10 @@ class Dwell:
     def singles(self) -> NDArray[np.int64]:
         """Singles by channel."""
         return self._singles.counts[: self._channels]
+
+
+class Dwell(SlicedDwell["Slice"]):
+    """A stay in a swapping measurement."""
 
     @property
     def heralds(self) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from experiments.config.experiment import Experiment
 from experiments.config.plan import Basis, MeasureSwapping
 from experiments.engine.step import Context
 from experiments.measurements.analysers import CHSH, ZZ_XX_YY, Setting
-from experiments.measurements.dwell import Dwell
+from experiments.measurements.dwell import Dwell, Slice
 from experiments.measurements.settings_loop import MeasuringStep
 from experiments.measurements.tally import Counts, Tally
 from timetags.clocks.track import Track
@@ -43,7 +43,11 @@ class MeasureSwappingStep(MeasuringStep[MeasureSwapping, Dwell, Counts]):
         tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
         kept = context.tag_files.around_heralds(context.bench, settings, tracker)
         channels = len(context.bench.detectors)
-        return Dwell.open(setting, seconds, context.tags, channels, settings, tracker, kept)
+
+        def slice_of(window_ps: tuple[int, int]) -> Slice:
+            return Slice(settings, tracker, window_ps)
+
+        return Dwell.open(setting, seconds, context.tags, channels, tracker, slice_of, kept)
 
     def tally(self, context: Context) -> Tally:
         return context.results.section(self.parameters, lambda: Tally(context.bench.detectors))
