@@ -26,12 +26,12 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """`widths` are those of the columns on paper, relative to each other."""
+    """`widths` are those of the columns, relative to each other. No two tables have the same caption."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     widths: Sequence[float]
-    caption: str = ""
+    caption: str
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,9 @@ def _results(run: ReportedRun) -> Iterator[Block]:
                 theirs.get("source") or "",
             )
         )
-    yield Table(("Figure", "Measured", "Published", "Apart", "Source"), rows, (2.5, 2.3, 1.2, 0.9, 3.6))
+    yield Table(
+        ("Figure", "Measured", "Published", "Apart", "Source"), rows, (2.5, 2.3, 1.2, 0.9, 3.6), "Figures"
+    )
     notes = [str(f["takes"]) for f in known.values() if f.get("takes")]
     heralds, fourfolds = run.results.get("heralds"), run.results.get("fourfolds")
     if isinstance(heralds, int) and isinstance(fourfolds, int):
@@ -144,7 +146,7 @@ def _asked(run: ReportedRun) -> Iterator[Block]:
         kind, parameters = (step, {}) if isinstance(step, str) else next(iter(step.items()))
         rows.append((str(number), str(kind), _flat(parameters)))
     if rows:
-        yield Table(("", "Step", "Parameters, in SI units"), rows, (0.3, 2, 6.8), "The plan")
+        yield Table(("No.", "Step", "Parameters, in SI units"), rows, (0.4, 2, 6.7), "The plan")
     for name in ("settings", "pairs", "accept"):
         if experiment.get(name):
             yield Paragraph(f"{name.capitalize()}: {_flat(experiment[name])}. In SI units.", "note")
@@ -171,7 +173,7 @@ def _calibrations(run: ReportedRun) -> Iterator[Block]:
             taken = f"{calibration.get('utc', '')} {by if by != run.name else ''}".strip()
             rows += [(name, what, value, taken) for what, value in _values(calibration)]
     if rows:
-        yield Table(("Calibration", "Of", "Value", "Taken"), rows, (1.6, 2.6, 2.4, 2.6))
+        yield Table(("Calibration", "Of", "Value", "Taken"), rows, (1.6, 2.6, 2.4, 2.6), "Calibrations used")
     else:
         yield Paragraph("No calibration was made or used.", "note")
 
@@ -205,7 +207,7 @@ def _events(run: ReportedRun) -> Iterator[Block]:
         if row["event"] not in QUIET_EVENTS
     ]
     rows = [(duration(time_s), *words) for time_s, *words in sorted(told, key=lambda one: float(one[0]))]
-    caption = f"The last {EVENTS} of {len(rows)} events" if len(rows) > EVENTS else ""
+    caption = f"The last {EVENTS} of {len(rows)} events" if len(rows) > EVENTS else "Events"
     yield Table(("Time", "Event", "What it says"), rows[-EVENTS:], (0.8, 2.2, 6.5), caption)
     lost = {name: n for name, n in (run.about.get("tags_lost") or {}).items() if n}
     if lost:
@@ -255,13 +257,21 @@ def _instruments(run: ReportedRun) -> Iterator[Block]:
         )
     if unsafe := [row[0] for row in rows if "NOT" in row[3]]:
         yield Paragraph(f"Not verified safe, go and look: {', '.join(unsafe)}.", "warning")
-    yield Table(("Instrument", "Node", "Answered as", "Safe state"), rows, (1.9, 1, 3.8, 2.6))
+    yield Table(
+        ("Instrument", "Node", "Answered as", "Safe state"),
+        rows,
+        (1.9, 1, 3.8, 2.6),
+        "Who answered, and safe state",
+    )
     values = [
         (row["instrument"], row["phase"], _flat(details_of(row["values"]))) for row in run.stream("baseline")
     ]
     if values:
         yield Table(
-            ("Instrument", "", "Settings before the run and after it, in SI units"), values, (1.9, 0.9, 6.5)
+            ("Instrument", "When", "Settings, in SI units"),
+            values,
+            (1.9, 0.9, 6.5),
+            "Settings before the run and after it",
         )
 
 

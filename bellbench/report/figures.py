@@ -285,7 +285,10 @@ def polarization(run: ReportedRun) -> Plot | None:
     """The Stokes vector and the fidelity behind each link, and what compensations did."""
     links: dict[str, list[Row]] = {}
     for row in run.stream("polarization"):
-        links.setdefault(row["link"], []).append(row)
+        seen = links.setdefault(row["link"], [])
+        # One look may send several probes: those of the same time and phase, always in the same order.
+        again = bool(seen) and (seen[-1]["t_s"], seen[-1]["phase"]) == (row["t_s"], row["phase"])
+        seen.append({**row, "probe": seen[-1]["probe"] + 1 if again else 0})
     if not links:
         return None
 
@@ -298,11 +301,14 @@ def polarization(run: ReportedRun) -> Plot | None:
         )
         figure.subplots_adjust(left=0.085, right=0.985, top=1 - 0.22 / len(links), bottom=0.25 / len(links))
         for (stokes, fidelity), (link, rows) in zip(panels, links.items(), strict=True):
-            times = [row["t_s"] for row in rows]
-            for tone, key in zip(TONES, ("s1", "s2", "s3"), strict=False):
-                stokes.plot(
-                    times, [row[key] for row in rows], "o-", markersize=2.5, color=tone, label=key.upper()
-                )
+            for probe in range(1 + max(row["probe"] for row in rows)):
+                seen = [row for row in rows if row["probe"] == probe]
+                for tone, key in zip(TONES, ("s1", "s2", "s3"), strict=False):
+                    stokes.plot(
+                        [row["t_s"] for row in seen], [row[key] for row in seen],
+                        "o--" if probe else "o-", markersize=2, color=tone,
+                        label="" if probe else key.upper(),
+                    )  # fmt: skip
             stokes.set_title(link)
             stokes.set_ylim(-1.1, 1.1)
             stokes.legend(ncols=3, loc="lower right")
@@ -311,16 +317,19 @@ def polarization(run: ReportedRun) -> Plot | None:
                 ("before", TONES[1], "v"),
                 ("after", TONES[2], "^"),
             ):
-                seen = [(row["t_s"], row["fidelity"]) for row in rows if row["phase"] == phase]
-                if seen:
-                    fidelity.plot(*zip(*seen, strict=True), marker, markersize=3.5, color=tone, label=phase)
+                points = [(row["t_s"], row["fidelity"]) for row in rows if row["phase"] == phase]
+                if points:
+                    fidelity.plot(*zip(*points, strict=True), marker, markersize=3.5, color=tone, label=phase)
             fidelity.set_title("Fidelity of the probe")
             fidelity.legend(loc="lower right", ncols=3)
             for axes in (stokes, fidelity):
                 axes.set_xlabel("time in the run (s)")
 
-    turned = sum(row["phase"] == "after" for row in run.stream("polarization"))
-    caption = f"Stokes vector of the probe behind each link, and its fidelity; {turned} compensations."
+    turned = sum(row["phase"] == "after" and row["probe"] == 0 for rows in links.values() for row in rows)
+    caption = (
+        f"Stokes vector of the probe behind each link, and its fidelity; {turned} compensations. "
+        "Of several probes in turn the second is dashed."
+    )
     return Plot("polarization", caption, draw, 1.9 * len(links))
 
 

@@ -63,13 +63,13 @@ def _html(blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def _table(table: Table) -> str:
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption>{escape(table.caption)}</caption>"
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.head)
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in table.rows
     )
     columns = "".join(f'<col style="width:{100 * wide / sum(table.widths):.1f}%">' for wide in table.widths)
-    label = escape(table.caption or table.head[0] or "Table", quote=True)
+    label = escape(table.caption, quote=True)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}'
         f"<colgroup>{columns}</colgroup><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>"

@@ -168,8 +168,7 @@ def _table(table: Table) -> Iterator[Strip]:
     size = 6.8
     gap_in = 0.1
     widths = [WIDTH_IN * wide / sum(table.widths) for wide in table.widths]
-    if table.caption:
-        yield from _text(table.caption, 7, QUIET)
+    yield from _text(table.caption, 7, QUIET)
 
     def row(cells: Sequence[str], colour: str, *, leads: bool = False) -> Strip:
         columns = [_wrapped(cell, size, wide - gap_in) for cell, wide in zip(cells, widths, strict=True)]

@@ -86,23 +86,20 @@ export class Panels {
   }
 
   steps(run) {
+    const last = run.steps.at(-1);
+    const plan = run.ended || !last ? [] : run.start?.plan ?? [];
+    const ahead = plan.slice(last?.number).map((kind) => ({ kind, state: "ahead", took: "" }));
     const list = byId("steps");
-    run.steps.forEach((step, n) => {
+    [...run.steps.map((step) => stepWords(step, run)), ...ahead].forEach(({ kind, state, took }, n) => {
       if (!list.children[n]) list.append(element("li", {}, element("span", { class: "what" }), " ", element("span", { class: "took" })));
       const item = list.children[n];
-      const over = step.end !== null;
-      item.dataset.state = step.interrupted ? "interrupted" : over || run.ended ? "done" : "now";
-      if (over) item.removeAttribute("aria-current");
-      else item.setAttribute("aria-current", "step");
-      say(item.children[0], sentence(step.kind));
-      say(item.children[1], step.interrupted ? "interrupted" : over ? duration(step.took) : `${duration(run.time - step.begin)} of about ${duration(step.estimated)}`);
+      item.dataset.state = state;
+      if (state === "now") item.setAttribute("aria-current", "step");
+      else item.removeAttribute("aria-current");
+      say(item.children[0], sentence(kind));
+      say(item.children[1], took);
     });
-    while (list.children.length > run.steps.length) list.lastChild.remove();
-    const ahead = (run.steps.at(-1)?.count ?? 0) - (run.steps.at(-1)?.number ?? 0);
-    const plan = run.start?.plan;
-    if (ahead > 0 && !run.ended && Array.isArray(plan)) {
-      for (const kind of plan.slice(-ahead)) list.append(element("li", { "data-state": "ahead" }, element("span", { class: "what" }, sentence(kindOf(kind)))));
-    }
+    while (list.children.length > run.steps.length + ahead.length) list.lastChild.remove();
   }
 
   figures(run) {
@@ -237,8 +234,11 @@ function summary(text) {
   }
 }
 
-function kindOf(step) {
-  return typeof step === "string" ? step : step.kind ?? Object.keys(step)[0] ?? "step";
+function stepWords(step, run) {
+  if (step.interrupted) return { kind: step.kind, state: "interrupted", took: "interrupted" };
+  if (step.end !== null) return { kind: step.kind, state: "done", took: duration(step.took) };
+  const took = `${duration(run.time - step.begin)} of about ${duration(step.estimated)}`;
+  return { kind: step.kind, state: run.ended ? "interrupted" : "now", took };
 }
 
 function uptime(run) {

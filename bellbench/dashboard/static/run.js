@@ -129,7 +129,11 @@ export class Run {
 
   on_polarization(data) {
     if (!this.links.has(data.link)) this.links.set(data.link, []);
-    this.links.get(data.link).push(data);
+    const seen = this.links.get(data.link);
+    const last = seen.at(-1);
+    // One look may send several probes: those of the same time and phase, always in the same order.
+    const probe = last && last.t_s === data.t_s && last.phase === data.phase ? last.probe + 1 : 0;
+    seen.push({ ...data, probe });
   }
 
   on_happened(data) {

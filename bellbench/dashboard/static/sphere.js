@@ -48,11 +48,13 @@ export class Sphere {
   }
 
   draw(seen) {
-    if (seen.length === this.seen.length && seen === this.seen) return;
+    if (seen === this.seen && seen.length === this.drawn) return;
     this.seen = seen;
+    this.drawn = seen.length;
     const last = seen.at(-1);
-    const turned = seen.filter((one) => one.phase === "after").length;
-    say(this.says, `Fidelity ${short(last.fidelity)} at ${duration(last.t_s)}, ${turned === 1 ? "1 compensation" : `${turned} compensations`}`);
+    const turned = seen.filter((one) => one.phase === "after" && one.probe === 0).length;
+    const worst = Math.min(...seen.slice(-1 - last.probe).map((one) => one.fidelity));
+    say(this.says, `Fidelity ${short(worst)} at ${duration(last.t_s)}, ${turned === 1 ? "1 compensation" : `${turned} compensations`}`);
     this.paint();
     this.fillTable();
   }
@@ -72,14 +74,17 @@ export class Sphere {
       parts.push(svg("text", { class: depth < 0 ? "pole back" : "pole", x, y: y + 4, "text-anchor": "middle" }, letter));
     }
     const shown = this.seen.slice(-SHOWN).map((one) => ({ ...one, at: project([one.s1, one.s2, one.s3]) }));
-    for (let n = 1; n < shown.length; n += 1) {
-      const [from, to] = [shown[n - 1], shown[n]];
+    const before = [];
+    for (const to of shown) {
+      const from = before[to.probe];
+      before[to.probe] = to;
+      if (!from) continue;
       const compensated = to.phase === "after" && from.phase === "before";
       parts.push(svg("path", { class: compensated ? "jump" : "drift", d: arc(from, to) }));
     }
-    shown.forEach((one, n) => {
+    shown.forEach((one) => {
       const [x, y, depth] = one.at;
-      const last = n === shown.length - 1;
+      const last = one === before[one.probe];
       parts.push(svg("circle", { class: `stokes ${one.phase}${depth < 0 ? " back" : ""}${last ? " last" : ""}`, cx: x, cy: y, r: last ? 6 : 3 }));
     });
     this.plot.replaceChildren(...parts);
@@ -87,8 +92,8 @@ export class Sphere {
 
   fillTable() {
     if (!this.details.open) return;
-    const head = ["Time", "Phase", "S1", "S2", "S3", "Fidelity", "Strategy"];
-    const rows = this.seen.slice(-SHOWN).map((one) => [duration(one.t_s), one.phase, ...[one.s1, one.s2, one.s3, one.fidelity].map((v) => v?.toFixed(3) ?? "–"), one.strategy]);
+    const head = ["Time", "Probe", "Phase", "S1", "S2", "S3", "Fidelity", "Strategy"];
+    const rows = this.seen.slice(-SHOWN).map((one) => [duration(one.t_s), one.probe + 1, one.phase, ...[one.s1, one.s2, one.s3, one.fidelity].map((v) => v?.toFixed(3) ?? "–"), one.strategy]);
     this.table.replaceChildren(
       element("caption", {}, `Stokes vectors of ${this.link}`),
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
