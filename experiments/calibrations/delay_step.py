@@ -72,13 +72,14 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
             found = await asyncio.to_thread(calibrate_delays, tags, wires, spokes, hub, search_ps)
         except CalibrationError as error:
             raise RunError(str(error)) from error
-        about = _record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
+        about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
         context.store_calibration("delays", about)
         _put_in_force(found, context, (begin + end) // 2)
         shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())
         context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
         by_spoke = dict(zip(settings.spokes, spokes, strict=True))
-        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_spoke, hub, settings)):
+        window = settings.spoke_window, settings.spoke_window_centre
+        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_spoke, hub, window)):
             context.announce(peaks)
 
     def obstacle(self, record: Mapping[str, Any], bench: Bench, experiment: Experiment) -> str:
@@ -115,14 +116,14 @@ def _put_in_force(found: DelayCalibration, context: Context, time_ps: int) -> No
         {bench.channel(name): delay for name, delay in found.delays_ps().items()},
         time_ps=time_ps,
         error_ps=max(delay.error_ps for delay in found.fine.values()),
-        on_point=_teller(context, settings.spokes),
+        on_point=tell_points(context, settings.spokes),
     )
     context.calibrations.put(TRACKED_DELAYS, tracker)
     # A tagger without a detector of this experiment has no shift of its own; any will do.
     context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in context.tags.feeds})
 
 
-def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
+def tell_points(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
     """Puts what the tracker sees, in whatever thread, on record in the event loop."""
     loop = asyncio.get_running_loop()
 
@@ -137,7 +138,7 @@ def _teller(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoin
 
 
 def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
-    """The calibration that `_record` wrote, without its peaks; None of what is none."""
+    """The calibration that `delay_record` wrote, without its peaks; None of what is none."""
     try:
         shifts = {name: int(shift["value"]) for name, shift in record["tagger_shifts"].items()}
         fine = {
@@ -149,7 +150,7 @@ def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
         return None
 
 
-def _record(found: DelayCalibration, run: str, seconds: float, middle_ps: int) -> dict[str, object]:
+def delay_record(found: DelayCalibration, run: str, seconds: float, middle_ps: int) -> dict[str, object]:
     """The calibration for calibrations.json: each value with its unit, uncertainty, time and run."""
     coarse = {
         name: {"value": shift, "unit": "ps", "uncertainty": 0} for name, shift in found.shifts_ps.items()

@@ -4,7 +4,6 @@ one time base by a delay calibration, with the coincidence window on it."""
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.calibrations.delays import DelayCalibration, Wire
-from experiments.config.settings import SwappingSettings
 from experiments.engine.events import Peaks
 from timetags.block import Channels, Times
 
@@ -19,10 +18,11 @@ def pooled_peaks(
     wires: Mapping[str, Wire],
     spokes: Mapping[str, Sequence[str]],
     hub: Sequence[str],
-    settings: SwappingSettings,
+    window_s: tuple[float, float],
 ) -> Iterator[Peaks]:
     """One for each of `spokes`, from the `tags` that the calibration was `found` in (see `calibrate_delays`).
-    Delays are those of the spoke's tagger against the hub's, in ps."""
+    Delays are those of the spoke's tagger against the hub's, in ps. `window_s` is the coincidence window: its
+    full width and its centre after the peak."""
     from timetags.analyses.correlate import correlate
 
     pooled_hub = _pooled(found, tags, wires, hub)
@@ -34,7 +34,7 @@ def pooled_peaks(
             range_ps=(-HALF_RANGE_PS, HALF_RANGE_PS),
         )
         delay_ps = float(-found.shifts_ps[wires[detectors[0]].tagger])
-        centre_ps, half_ps = settings.spoke_window_centre * PS, settings.spoke_window * PS / 2
+        centre_ps, half_ps = window_s[1] * PS, window_s[0] * PS / 2
         yield Peaks(
             spoke,
             delay_ps - HALF_RANGE_PS,
