@@ -78,6 +78,8 @@ class Compensation(Part):
     analyser: Name | None = None
     pair: Name | None = None
     """Or no probes, but coincidences of this pair of the section `pairs`."""
+    state: Literal["Phi+", "Phi-", "Psi+", "Psi-"] = "Phi+"
+    """Which Bell state the pairs of `pair` shall arrive in."""
     photons: Arrangement = Arrangement()
     """How light is led while photons are measured."""
     unbiased: tuple[Name, ...] = ()
@@ -116,6 +118,11 @@ class Compensation(Part):
         if self.stop < self.trigger:
             raise ValueError("stop is below trigger: the controller would be turned for nothing")
         return self
+
+    @property
+    def counts_photons(self) -> bool:
+        """Whether it is judged by tags, of pairs or of weak probes."""
+        return self.pair is not None or self.analyser is not None
 
     @property
     def shutters(self) -> tuple[str, ...]:

@@ -52,12 +52,12 @@ class StepOnLinks(Step[L]):
     can_go_on = True
 
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
-        named = self.names(experiment)
-        return {
-            name
-            for link in named
-            for name in LinkUpkeep.of(link, experiment.compensation[link], bench, seed=0).changes
-        }
+        links = self.names(experiment)
+        return {name for link in links for name in LinkUpkeep.of(link, experiment, bench).changes}
+
+    def records(self, experiment: Experiment) -> bool:
+        links = [experiment.compensation[name] for name in self.names(experiment)]
+        return any(link.counts_photons for link in links)
 
     def names(self, experiment: Experiment) -> tuple[str, ...]:
         """The links of the step: those named, or all."""
@@ -70,8 +70,7 @@ class StepOnLinks(Step[L]):
             kept = KeptLinks()
             context.calibrations.put(KEPT, kept)
         if link not in kept.links:
-            settings = context.experiment.compensation[link]
-            kept.links[link] = LinkUpkeep.of(link, settings, context.bench, context.seed)
+            kept.links[link] = LinkUpkeep.of(link, context.experiment, context.bench, context.seed)
         return kept.links[link]
 
 

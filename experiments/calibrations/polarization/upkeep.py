@@ -17,6 +17,7 @@ from experiments.calibrations.polarization.sensors import Sensor, sensor_of
 from experiments.calibrations.polarization.sphere import Floats, probe_fidelity
 from experiments.calibrations.polarization.strategies import STRATEGIES
 from experiments.config.compensation import Compensation
+from experiments.config.experiment import Experiment
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened, PolarizationSeen, Uptime
 from experiments.engine.record import utc_now
@@ -77,9 +78,11 @@ class LinkUpkeep:
     """What was learned of it so far."""
 
     @classmethod
-    def of(cls, name: str, settings: Compensation, bench: Bench, seed: int) -> "LinkUpkeep":
+    def of(cls, name: str, experiment: Experiment, bench: Bench, seed: int = 0) -> "LinkUpkeep":
+        """That of a link of the section `compensation`."""
+        settings = experiment.compensation[name]
         lighting = Lighting(settings, bench)
-        sensor = sensor_of(settings, bench, lighting)
+        sensor = sensor_of(settings, experiment, bench, lighting)
         rng = np.random.default_rng([seed, _SEARCH, *name.encode()])
         return cls(name, settings, actuator_of(settings, bench), sensor, lighting, rng)
 
