@@ -15,7 +15,7 @@ path without anything ends in the dark.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from drivers.capabilities import Settings
 from drivers.units import Fraction, Hertz, Metres
@@ -37,6 +37,20 @@ class Node(Part):
     title: Text = ""
 
 
+class Expected(Part):
+    """Who must answer at an address: a run, and `bellbench check --full`, refuse anybody else."""
+
+    serial_number: Text | None = None
+    """As the instrument itself says it; `bellbench doctor` shows it."""
+    firmware: Text | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Expected":
+        if self.serial_number is None and self.firmware is None:
+            raise ValueError("say what is expected: serial_number, firmware or both")
+        return self
+
+
 class InstrumentEntry(Part):
     """One instrument. `settings` is the settings model of its driver, with its defaults filled in."""
 
@@ -44,6 +58,8 @@ class InstrumentEntry(Part):
     model: str
     address: str
     settings: SerializeAsAny[Settings] = Settings()
+    expect: Expected | None = None
+    """The instrument that is meant, where an address may lead to another one some day."""
 
     @property
     def simulated(self) -> bool:

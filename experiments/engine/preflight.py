@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from drivers.capabilities import Identity, Instrument
 from drivers.errors import InstrumentError
 from experiments.config.experiment import Experiment
 from experiments.config.interlock_checks import set_point_problem
+from experiments.config.testbed import Testbed
 from experiments.engine.bench import Bench
 from experiments.engine.outcome import OpenError, RunError, StorageError
 from experiments.engine.step import Step
@@ -29,36 +30,62 @@ async def open_all(instruments: Sequence[Instrument]) -> tuple[list[Instrument],
     return opened, OpenError(heading, problems) if problems else None
 
 
-async def identify(instruments: Sequence[Instrument]) -> dict[str, Identity]:
-    """Ask every instrument who it is. OpenError names all that did not say."""
+async def identify(instruments: Sequence[Instrument], testbed: Testbed) -> dict[str, Identity]:
+    """Ask every instrument who it is. OpenError names all that did not say, or are not those that the testbed
+    expects."""
     results = await asyncio.gather(*(i.identity() for i in instruments), return_exceptions=True)
     if problems := _problems(instruments, results):
         raise OpenError(f"{len(problems)} instruments did not say who they are", problems)
-    return {i.name: r for i, r in zip(instruments, results, strict=True) if isinstance(r, Identity)}
+    found = {i.name: r for i, r in zip(instruments, results, strict=True) if isinstance(r, Identity)}
+    if strangers := [wrong for name, who in found.items() for wrong in _unexpected(name, who, testbed)]:
+        raise OpenError("not the instruments that the testbed expects", strangers)
+    return found
+
+
+def _unexpected(name: str, who: Identity, testbed: Testbed) -> Iterator[str]:
+    """What an instrument says of itself that its entry in the testbed does not."""
+    entry = testbed.instruments[name]
+    for what in ("serial_number", "firmware"):
+        wanted, said = getattr(entry.expect, what, None), getattr(who, what)
+        if wanted is not None and said != wanted:
+            words = what.replace("_", " ")
+            yield f"{name} ({entry.address}): {words} {said!r}, expected {wanted!r}"
 
 
 def check(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]], runs: Path) -> None:
-    """Set-points against limits, room on the disk. Raises RunError with everything
-    that is wrong, or StorageError when only room is missing."""
-    problems = _set_points(bench, experiment, steps)
+    """Set-points against limits, room on the disk. Raises RunError with everything that is wrong, or
+    StorageError when only room is missing."""
+    problems = set_point_problems(bench, experiment, steps)
     if len(bench.detectors) > 256:
         problems.append(f"{len(bench.detectors)} detectors; tags have room for 256 channels")
     if problems:
         raise RunError("the plan cannot be carried out:\n" + "\n".join(f"  - {p}" for p in problems))
-    recording_s = sum(step.parameters.recording_s for step in steps)
-    record = experiment.record
-    raw_s = recording_s if record.tags == "raw" else record.raw
-    needed = ROOM_BYTES + round(RAW_BYTES_PER_S * raw_s)
     with StorageError.when(f"a run folder in {runs}"):
         free = shutil.disk_usage(runs).free
-    if free < needed:
-        raise StorageError(
-            f"{free / 1e9:.1f} GB free in {runs}, this run may need {needed / 1e9:.1f} GB. Free some space, "
-            "choose another disk with --runs, or record fewer tags"
-        )
+    if missing := no_room(free, room_bytes(experiment), runs):
+        raise StorageError(missing)
 
 
-def _set_points(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]]) -> list[str]:
+def room_bytes(experiment: Experiment) -> int:
+    """Disk space that a run of this experiment may need at most, in bytes."""
+    recording_s = sum(step.recording_s for step in experiment.plan)
+    raw_s = recording_s if experiment.record.tags == "raw" else experiment.record.raw
+    return ROOM_BYTES + round(RAW_BYTES_PER_S * raw_s)
+
+
+def no_room(free: int, needed: int, runs: Path) -> str:
+    """What is wrong when so many bytes are free and so many needed, or nothing."""
+    if free >= needed:
+        return ""
+    return (
+        f"{free / 1e9:.1f} GB free in {runs}, {needed / 1e9:.1f} GB may be needed. Free some space, choose "
+        "another disk with --runs, or record fewer tags"
+    )
+
+
+def set_point_problems(bench: Bench, experiment: Experiment, steps: Sequence[Step[Any]]) -> list[str]:
+    """Every value that a step would set outside the limits of its instrument or of the files. Opens
+    nothing."""
     problems = []
     for step in steps:
         for name, what, value, limits in step.set_points(bench, experiment):

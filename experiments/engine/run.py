@@ -200,7 +200,7 @@ class Run:
         self._open, problem = await open_all(self._open)
         if problem:
             raise problem
-        self._reconnection.identities = await identify(self._open)
+        self._reconnection.identities = await identify(self._open, self.loaded.testbed)
         for name, identity in self._reconnection.identities.items():
             what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
             self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
