@@ -70,7 +70,7 @@ class Documents:
         streams = {doc.get("uid"): doc.get("name") for name, doc in known if name == "descriptor"}
         for name, doc in known:
             if name == "event" and (stream := streams.get(doc.get("descriptor"))):
-                documents._events[stream] = documents._events.get(stream, 0) + 1
+                documents._events[stream] = doc["seq_num"]
         return documents
 
     def age_s(self) -> float:
@@ -88,7 +88,7 @@ class Documents:
         now = time.time()
         with self._lock:
             descriptor = self._described(event, data, now)
-            number = self._events[event.stream] = self._events.get(event.stream, 0) + 1
+            number = self._events.get(event.stream, 0) + 1
             document = {
                 "uid": self._uid(),
                 "descriptor": descriptor,
@@ -98,6 +98,7 @@ class Documents:
                 "timestamps": dict.fromkeys(data, now),
             }
             self._write("event", document, at_once=event.acknowledged)
+            self._events[event.stream] = number
 
     def segment(self, folder: str, segment: Segment) -> None:
         """A segment of tags is whole and on disk. `folder` is its folder within the run's."""
