@@ -71,13 +71,13 @@ class CommandDesk:
         self._seen: dict[str, tuple[datetime, str]] = {}  # id: until when, and what was answered
 
     async def take(self, data: bytes, answer_topic: str, *, retained: bool) -> tuple[str, Answer] | None:
-        """Answer topic and answer to a request, after it is carried out or refused; None for what has no id
-        and so cannot be answered."""
+        """Answer topic and answer to a request, after it is carried out or refused; None for what is too long
+        or has no id, and so cannot be answered."""
+        if len(data) > MAX_REQUEST_BYTES:
+            return None
         try:
-            if len(data) > MAX_REQUEST_BYTES:
-                raise ValueError(f"longer than {MAX_REQUEST_BYTES} bytes")
             request = Request.model_validate_json(data)
-        except ValueError as error:
+        except ValidationError as error:
             return _malformed(data, answer_topic, error)
         topic = request.response_topic or answer_topic
         if not _is_at(topic, answer_topic):
@@ -127,16 +127,13 @@ def _is_at(topic: str, answer_topic: str) -> bool:
     return re.fullmatch(re.escape(answer_topic) + r"(/[A-Za-z0-9_.-]+)?", topic) is not None
 
 
-def _malformed(data: bytes, answer_topic: str, error: ValueError) -> tuple[str, Answer] | None:
+def _malformed(data: bytes, answer_topic: str, error: ValidationError) -> tuple[str, Answer] | None:
     try:
-        fields = json.loads(data[:MAX_REQUEST_BYTES])
+        fields = json.loads(data)
         name, command = fields["id"], fields.get("command", "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(name, str) or not 0 < len(name) <= 64:
         return None
-    if isinstance(error, ValidationError):
-        reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    else:
-        reason = str(error)
+    reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
     return answer_topic, Answer(id=name, command=str(command)[:64], result="refused", reason=reason)

@@ -32,22 +32,27 @@ class Caution:
     message which the broker cannot stand is found."""
 
     batch: int = BATCH
-    suspect: int = 0
+    suspect: Outgoing | None = None
     """The message that was alone under way when the line broke last."""
     breaks: int = 0
     """How often in sequence."""
 
-    def broke(self, batch: Sequence[Outgoing]) -> bool:
-        """Take note of a break; True when the only message under way is to be given up."""
+    @property
+    def condemned(self) -> Outgoing | None:
+        """The message that is to be given up."""
+        return self.suspect if self.breaks >= MOST_BREAKS else None
+
+    def broke(self, batch: Sequence[Outgoing]) -> None:
+        """Take note of a break, with these messages under way."""
         self.batch = max(1, len(batch) // 4)
-        if len(batch) > 1:
-            return False
-        again = batch[0].seq == self.suspect
-        self.suspect, self.breaks = batch[0].seq, self.breaks + 1 if again else 1
-        return self.breaks >= MOST_BREAKS
+        if len(batch) == 1:
+            self.breaks = self.breaks + 1 if batch[0] == self.suspect else 1
+            self.suspect = batch[0]
 
     def went_well(self) -> None:
+        """Take note of messages that arrived."""
         self.batch = min(BATCH, 4 * self.batch)
+        self.suspect, self.breaks = None, 0
 
 
 class Delivery:
@@ -77,6 +82,9 @@ class Delivery:
 
     async def fetch(self) -> bool:
         """Take the next messages out of the outbox; False when there is none to be sent now."""
+        if condemned := self._caution.condemned:
+            await self._in_thread(self._outbox.drop, condemned)
+            self._caution.went_well()
         now = monotonic()
         self._denied = {topic: until for topic, until in self._denied.items() if until > now}
         self._batch = await self._in_thread(self._outbox.take, self._caution.batch, tuple(self._denied))
@@ -87,9 +95,8 @@ class Delivery:
         aiomqtt.MqttError."""
         try:
             arrived = await self.send(self._batch)
-        except aiomqtt.MqttError:
-            if self._caution.broke(self._batch):
-                await self._in_thread(self._outbox.drop, self._batch[0])
+        except (aiomqtt.MqttError, asyncio.CancelledError):  # whoever listens may notice the break first
+            self._caution.broke(self._batch)
             raise
         self._caution.went_well()
         await self._in_thread(self._outbox.delivered, arrived)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +64,8 @@ async def connect(
     """A connected client with at most `in_flight` unacknowledged messages; nothing is left behind after it.
 
     aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
-    host does not answer; so a first look is taken with asyncio. And when the broker does not accept, aiomqtt
+    host does not answer; and paho leaves a socket behind on which TLS could not be agreed. So a first look is
+    taken with asyncio. And when the broker does not accept, aiomqtt
     leaves the socket and a task behind; disconnecting the paho client (private to aiomqtt) closes both. The
     reason of a broken line is looked at, or asyncio would complain on the terminal that nobody did.
     Raises OSError (TimeoutError is one) or aiomqtt.MqttError when there is no broker, or not the one that
@@ -72,7 +73,7 @@ async def connect(
     """
     context = line.tls.context() if line.tls else None
     async with asyncio.timeout(ANSWER_S):
-        _, writer = await asyncio.open_connection(line.host, line.port)
+        _, writer = await asyncio.open_connection(line.host, line.port, ssl=context)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -90,6 +91,7 @@ async def connect(
         socket_options=_NO_DELAY,
     )
     client.pending_calls_threshold = in_flight
+    client._client.on_socket_register_write = _writes_of(client, asyncio.get_running_loop())
     try:
         async with client:
             yield client
@@ -97,6 +99,27 @@ async def connect(
         client._client.disconnect()
         if client._disconnected.done() and not client._disconnected.cancelled():
             client._disconnected.exception()
+
+
+def _writes_of(client: aiomqtt.Client, loop: asyncio.AbstractEventLoop) -> Callable[..., None]:
+    """paho's request to be told when its socket can be written to. aiomqtt's own answer asks for it later by
+    the socket's number, which may be nobody's or somebody else's by then."""
+
+    def write() -> None:
+        try:
+            client._client.loop_write()
+        except OSError as error:
+            if not client._disconnected.done():
+                client._disconnected.set_exception(error)
+
+    def register(_client: object, _userdata: object, line: socket.socket) -> None:
+        def register_now() -> None:
+            if line.fileno() >= 0:
+                loop.add_writer(line.fileno(), write)
+
+        loop.call_soon_threadsafe(register_now)  # paho may call from aiomqtt's thread
+
+    return register
 
 
 def reason_of(error: BaseException) -> str:

@@ -275,10 +275,10 @@ class Publisher:
             delivery = Delivery(client, self._outbox, self._in_thread, self._caution)
             self._deliveries = [delivery]
             listener = both.create_task(self._listen(client))
-            forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
-            await delivery.send([self._status("ready", ready), *forgotten])
             if self._commands:
                 await client.subscribe(self._topics.run(self.run, "command"), qos=1)
+            forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
+            await delivery.send([self._status("ready", ready), *forgotten])
             self.trouble = delivery.trouble
             clearing = both.create_task(self._clear_up(client))
             while await self._anything_to_send(delivery):

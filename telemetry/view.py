@@ -5,8 +5,8 @@ are of the moment. Duplicates and gaps are noticed by the numbers of the stamp.
 """
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from telemetry.messages import (
@@ -22,7 +22,6 @@ from telemetry.messages import (
     Status,
 )
 from telemetry.subscriber import Message
-from telemetry.topics import RUN
 from telemetry.wire import Stamp
 
 MOST_EVENTS = 8
@@ -39,9 +38,28 @@ class DeviceView:
     readings: Readings | None = None
     alarm: AlarmState | None = None
 
-    @property
-    def alarmed(self) -> bool:
-        return self.alarm is not None and self.alarm.severity != "NO_ALARM"
+    def take(self, about: Meta | DeviceState | Readings | AlarmState) -> None:
+        """Add what one message says of it."""
+        match about:
+            case Meta():
+                self.meta = about
+            case DeviceState():
+                self.state = about
+            case Readings():
+                self.readings = about
+            case AlarmState():
+                self.alarm = about
+
+
+@dataclass
+class _Told:
+    """What the messages of one run said, whatever came first."""
+
+    result: Result | None = None
+    rates: Rates | None = None
+    events: deque[tuple[datetime, Event]] = field(default_factory=lambda: deque(maxlen=MOST_EVENTS))
+    devices: dict[tuple[str, str], DeviceView] = field(default_factory=dict)
+    missed: int = 0
 
 
 class RunView:
@@ -51,14 +69,9 @@ class RunView:
         self.site: str | None = None
         self.run: str | None = None
         self.state: RunState | None = None
-        self.rates: Rates | None = None
-        self.events: deque[tuple[datetime, Event]] = deque(maxlen=MOST_EVENTS)
-        self.missed = 0
-        """Figures and events of this run that did not come: numbers of their topics that were left out."""
         self._state_stamp: Stamp | None = None
         self._presence: dict[str, str] = {}  # by boot: another process may use the same topic
-        self._results: dict[str | None, Result] = {}  # by run: it may come before the state
-        self._devices: dict[str | None, dict[tuple[str, str], DeviceView]] = {}  # by run, too
+        self._told: dict[str | None, _Told] = {}  # by run: it may come before the state
         self._changes: dict[tuple[str, str], int] = {}  # newest by boot and topic
 
     @property
@@ -67,7 +80,21 @@ class RunView:
 
     @property
     def result(self) -> Result | None:
-        return self._results.get(self.run)
+        return self._of_run.result
+
+    @property
+    def rates(self) -> Rates | None:
+        return self._of_run.rates
+
+    @property
+    def events(self) -> Sequence[tuple[datetime, Event]]:
+        """The last few, with their times."""
+        return tuple(self._of_run.events)
+
+    @property
+    def missed(self) -> int:
+        """Figures and events of this run that did not come: numbers of their topics that were left out."""
+        return self._of_run.missed
 
     @property
     def presence(self) -> str | None:
@@ -82,57 +109,42 @@ class RunView:
     @property
     def devices(self) -> Mapping[tuple[str, str], DeviceView]:
         """By node and device, in the order of their names."""
-        return dict(sorted(self._devices.get(self.run, {}).items()))
+        return dict(sorted(self._of_run.devices.items()))
 
     def take(self, message: Message) -> None:
-        """Add one message, in the order of arrival; those of other runs, and those that came before, change
-        nothing."""
-        stamp, payload = message.stamp, message.payload
-        if self._is_old(message):
+        """Add one message, in whatever order; one that came before, or is older than what came, changes
+        nothing, and neither does one of another run."""
+        stamp, place = message.stamp, message.place
+        key = (stamp.boot, message.topic)
+        newest = self._changes.get(key, 0)
+        if stamp.change <= newest:
             return
-        if isinstance(payload, Status):
-            self._presence[stamp.boot] = payload.state
-        if isinstance(payload, Result):
-            self._results[stamp.run] = payload
-        if isinstance(payload, RunState) and (stamp.run == self.run or self._gives_way_to(message)):
-            if stamp.run != self.run:
-                self.site, self.run, self.rates = message.place.site, stamp.run, None
-                self.events.clear()
-                self.missed = 0
-            self.state, self._state_stamp = payload, stamp
-        if message.place.node != RUN and message.place.device:
-            self._take_device(message)
-        if stamp.run == self.run:
-            if isinstance(payload, Rates):
-                self.rates = payload
-            if isinstance(payload, Event):
-                self.events.append((stamp.time, payload))
-
-    def _take_device(self, message: Message) -> None:
-        place = message.place
-        of_run = self._devices.setdefault(message.stamp.run, {})
-        view = of_run.setdefault((place.node, place.device), DeviceView(place.node, place.device))
+        self._changes[key] = stamp.change
+        told = self._told.setdefault(stamp.run, _Told())
+        if newest and isinstance(message.payload, Event | Rates | Readings):
+            told.missed += stamp.change - newest - 1
         match message.payload:
-            case Meta() as meta:
-                view.meta = meta
-            case DeviceState() as state:
-                view.state = state
-            case Readings() as readings:
-                view.readings = readings
-            case AlarmState() as alarm:
-                view.alarm = alarm
+            case Status() as status:
+                self._presence[stamp.boot] = status.state
+            case RunState() as state:
+                if stamp.run == self.run or self._gives_way_to(message):
+                    self.site, self.run = place.site, stamp.run
+                    self.state, self._state_stamp = state, stamp
+            case Result() as result:
+                told.result = result
+            case Rates() as rates:
+                told.rates = rates
+            case Event() as event:
+                told.events.append((stamp.time, event))
+            case Meta() | DeviceState() | Readings() | AlarmState() as about:
+                device = told.devices.setdefault(
+                    (place.node, place.device), DeviceView(place.node, place.device)
+                )
+                device.take(about)
 
-    def _is_old(self, message: Message) -> bool:
-        """Whether this message or a later one of its topic has come before; counts what was left out."""
-        key = (message.stamp.boot, message.topic)
-        newest, change = self._changes.get(key, 0), message.stamp.change
-        if change <= newest:
-            return True
-        numbered = isinstance(message.payload, Event | Rates | Readings)
-        if numbered and newest and message.stamp.run == self.run:
-            self.missed += change - newest - 1
-        self._changes[key] = change
-        return False
+    @property
+    def _of_run(self) -> _Told:
+        return self._told.get(self.run, _Told())
 
     def _gives_way_to(self, other: Message) -> bool:
         if self._state_stamp is None:

@@ -62,15 +62,11 @@ class Mosquitto:
 
     async def start(self) -> None:
         file = self._folder / f"mosquitto-{self.line.port}.conf"
-        open_to_all = (
-            () if any("allow_anonymous" in line for line in self._settings) else ("allow_anonymous true",)
-        )
-        lines = [
-            f"listener {self.line.port} 127.0.0.1",
-            "set_tcp_nodelay true",
-            *open_to_all,
-            *self._settings,
-        ]
+        # Its default is 1000 messages for each subscriber, and what is more it drops.
+        lines = [f"listener {self.line.port} 127.0.0.1", "set_tcp_nodelay true", "max_queued_messages 100000"]
+        if not any("allow_anonymous" in line for line in self._settings):
+            lines.append("allow_anonymous true")
+        lines += self._settings
         file.write_text("\n".join(lines) + "\n")
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -35,7 +35,9 @@ class Ear:
                         return seen
         except TimeoutError:
             pass
-        raise AssertionError(f"the message that was waited for did not come; seen: {seen}")
+        raise AssertionError(
+            f"what was waited for did not come; of {len(seen)} messages the last: {seen[-5:]}"
+        )
 
 
 @contextlib.asynccontextmanager
@@ -68,6 +70,9 @@ class Relay:
 
     def hold(self) -> None:
         self._open.clear()
+
+    def go_on(self) -> None:
+        self._open.set()
 
     def cut(self) -> None:
         self._server.close()
@@ -108,6 +113,11 @@ async def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 @pytest.fixture
 def listen_on() -> Callable[..., contextlib.AbstractAsyncContextManager[Ear]]:
     return listening
+
+
+@pytest.fixture
+def relay_to() -> type[Relay]:
+    return Relay
 
 
 @pytest.fixture
