@@ -148,5 +148,9 @@ def _places(testbed: Testbed) -> dict[str, object]:
         "bell_state_measurements": {
             name: {"node": measurement.node} for name, measurement in testbed.bell_state_measurements.items()
         },
+        "branches": {
+            **{name: [list(path) for path in s.outputs.values()] for name, s in testbed.switches.items()},
+            **{name: [list(s.transmitted), list(s.reflected)] for name, s in testbed.splitters.items()},
+        },
         "detectors": {name: {"tagger": detector.tagger} for name, detector in testbed.detectors.items()},
     }
