@@ -3,6 +3,7 @@
 from typing import Any
 
 from experiments.calibrations.delay_step import CalibrateDelaysStep
+from experiments.calibrations.pair_delays import CalibratePairDelaysStep
 from experiments.calibrations.polarization.step import (
     CompensatePolarizationStep,
     ReferencePolarizationStep,
@@ -11,13 +12,22 @@ from experiments.config.plan import STEPS as PARAMETERS
 from experiments.config.plan import PlanStep
 from experiments.engine.bring_up import BringUpStep, WaitStep
 from experiments.engine.step import Step
+from experiments.measurements.characterize import CharacterizePairStep
+from experiments.measurements.chsh import MeasureChshStep
 from experiments.measurements.swapping import MeasureSwappingStep
+from experiments.measurements.tomography import MeasureTomographyStep
+from experiments.measurements.visibility import MeasureVisibilityStep
 
 STEPS: dict[str, type[Step[Any]]] = {
     "bring_up": BringUpStep,
     "calibrate_delays": CalibrateDelaysStep,
+    "calibrate_pair_delays": CalibratePairDelaysStep,
+    "characterize_pair": CharacterizePairStep,
     "compensate_polarization": CompensatePolarizationStep,
+    "measure_chsh": MeasureChshStep,
     "measure_swapping": MeasureSwappingStep,
+    "measure_tomography": MeasureTomographyStep,
+    "measure_visibility": MeasureVisibilityStep,
     "reference_polarization": ReferencePolarizationStep,
     "wait": WaitStep,
 }

@@ -45,9 +45,6 @@ class FidelityBounds:
     lower: Estimate
     upper: Estimate
 
-    def to_json(self) -> dict[str, object]:
-        return {"lower": self.lower.to_json(), "upper": self.upper.to_json()}
-
 
 def two_basis_bounds(zz: Cells, xx: Cells, state: BellState) -> FidelityBounds:
     """Bounds on the fidelity to a Bell state from all eight counts in two bases.
@@ -164,11 +161,18 @@ def figures(settings: Mapping[str, Cells], state: BellState) -> PairFigures:
     )
 
 
-def to_json(raw: PairFigures, subtracted: PairFigures) -> dict[str, object]:
-    """Both, as results are stored: each figure raw, and under `subtracted` without its accidentals."""
-    found: dict[str, object] = {}
-    for field in fields(PairFigures):
-        one, other = getattr(raw, field.name), getattr(subtracted, field.name)
-        if one is not None and other is not None:
-            found[field.name] = {**one.to_json(), "subtracted": other.to_json()}
-    return found
+def to_json(raw: PairFigures, subtracted: PairFigures) -> dict[str, dict[str, object]]:
+    """Both, as results are stored: each figure raw, and under `subtracted` without its accidentals. The
+    bounds on the fidelity are two figures, `fidelity_lower` and `fidelity_upper`."""
+    one, other = _named(raw), _named(subtracted)
+    return {
+        name: {**one[name].to_json(), "subtracted": other[name].to_json()} for name in one if name in other
+    }
+
+
+def _named(figures: PairFigures) -> dict[str, Estimate]:
+    """Those that are known."""
+    found = {field.name: getattr(figures, field.name) for field in fields(PairFigures)}
+    if bounds := figures.fidelity_bounds:
+        found |= {"fidelity_lower": bounds.lower, "fidelity_upper": bounds.upper}
+    return {name: figure for name, figure in found.items() if isinstance(figure, Estimate)}

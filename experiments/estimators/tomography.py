@@ -81,8 +81,8 @@ class StateFigures:
     largest_s: Estimate
     best_fidelity: Estimate
 
-    def to_json(self) -> dict[str, object]:
-        found: dict[str, object] = {}
+    def to_json(self) -> dict[str, dict[str, object]]:
+        found = {}
         for field in fields(self):
             takes = {"takes": BIAS} if field.name in BIASED else {}
             found[field.name] = {**getattr(self, field.name).to_json(), **takes}

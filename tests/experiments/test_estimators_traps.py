@@ -74,8 +74,9 @@ def test_bounds_are_not_error_bars() -> None:
     assert few.lower.error / many.lower.error == pytest.approx(10, rel=0.01)
     for bounds in (few, many):
         assert bounds.upper.value - bounds.lower.value == pytest.approx((1 - part) / 2, abs=2e-4)
-    shown = many.to_json()
-    assert set(shown) == {"lower", "upper"}  # nowhere as a value with an error
+    shown = to_json(both := figures({b: cells(0.97, 0.03) for b in ("ZZ", "XX")}, "Phi+"), both)
+    # Nowhere a fidelity as a value with an error: that takes a third basis.
+    assert {name for name in shown if "fidelity" in name} == {"fidelity_lower", "fidelity_upper"}
 
 
 def test_one_basis_proves_nothing() -> None:

@@ -6,6 +6,14 @@ A new kind of step is one class in a module of this package and one line in `STE
 from collections.abc import Collection, Iterable
 
 from experiments.config.plan.measuring import Basis, MeasureInSettings, MeasureSwapping
+from experiments.config.plan.pairs import (
+    CalibratePairDelays,
+    CharacterizePair,
+    MeasureChsh,
+    MeasurePair,
+    MeasureTomography,
+    MeasureVisibility,
+)
 from experiments.config.plan.preparing import (
     BringUp,
     CalibrateDelays,
@@ -20,10 +28,16 @@ __all__ = [
     "Basis",
     "BringUp",
     "CalibrateDelays",
+    "CalibratePairDelays",
+    "CharacterizePair",
     "CompensatePolarization",
     "LinkStep",
+    "MeasureChsh",
     "MeasureInSettings",
+    "MeasurePair",
     "MeasureSwapping",
+    "MeasureTomography",
+    "MeasureVisibility",
     "PairStep",
     "PlanStep",
     "ReferencePolarization",
@@ -39,8 +53,13 @@ STEPS: dict[str, type[PlanStep]] = {
     for step in (
         BringUp,
         CalibrateDelays,
+        CalibratePairDelays,
+        CharacterizePair,
         CompensatePolarization,
+        MeasureChsh,
         MeasureSwapping,
+        MeasureTomography,
+        MeasureVisibility,
         ReferencePolarization,
         Wait,
     )

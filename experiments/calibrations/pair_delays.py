@@ -1,0 +1,138 @@
+"""`calibrate_pair_delays`: align the detectors behind two analysers that share photon pairs.
+
+Found as those of a swapping experiment are, coarse to fine (`calibrations.delays`), with the first analyser
+in the place of the hub. The analysers stand at 0 and 45 deg meanwhile: then each detector of the one shares
+pairs with each of the other, unless the fibres happen to turn the one basis into the other. What is found
+goes on being tracked while measurements count.
+
+Taggers that several pairs share keep the shift that the first of them gave them; the fine delays of the
+others hold the rest. So a measurement on one pair does not spoil the calibration of another.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from experiments.calibrations.delay_step import delay_record, tell_points
+from experiments.calibrations.delays import (
+    CalibrationError,
+    Delay,
+    DelayCalibration,
+    Wire,
+    calibrate_delays,
+)
+from experiments.calibrations.pooled_peaks import pooled_peaks
+from experiments.calibrations.tracking import DelayTracker
+from experiments.config.experiment import Experiment
+from experiments.config.plan import CalibratePairDelays
+from experiments.engine.bench import Bench
+from experiments.engine.events import Happened
+from experiments.engine.motion import turn
+from experiments.engine.outcome import RunError
+from experiments.engine.step import Context, SetPoint, Step
+from experiments.engine.tags import PS, TAIL_S
+from experiments.measurements.analysers import Setting, linear
+from experiments.measurements.pair_light import lead_light
+
+MIXED = Setting("pair delays", (linear(0), linear(45)))
+_SHIFTS = "shifts of taggers"
+
+
+def tracked_delays(analysers: tuple[str, str]) -> str:
+    """The name of the calibration that goes on after the delays of these analysers were found: the
+    `DelayTracker` that follows them."""
+    return f"tracked delays of {' and '.join(analysers)}"
+
+
+@dataclass(frozen=True)
+class _Shifts:
+    """What is added to the times of each tagger in one recording, in ps."""
+
+    recording: int
+    by_tagger: Mapping[str, int]
+
+
+class CalibratePairDelaysStep(Step[CalibratePairDelays]):
+    """`calibrate_pair_delays`."""
+
+    needs_tags = True
+    can_go_on = True
+    makes_calibrations = ("pair delays",)
+
+    def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
+        pair = experiment.pair(self.parameters.pair)
+        return {mount.name for mount in MIXED.angles(bench, pair.analysers)} | set(pair.switches)
+
+    def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
+        for mount, angle in MIXED.angles(bench, experiment.pair(self.parameters.pair).analysers).items():
+            yield SetPoint(mount.name, "angle", angle, mount.angle_limits)
+
+    async def run(self, context: Context) -> None:
+        bench, pair = context.bench, context.experiment.pair(self.parameters.pair)
+        context.progress("leading the light, turning wave plates")
+        await lead_light(pair, bench, context.clock)
+        await turn(MIXED.angles(bench, pair.analysers), context.clock)
+        begin, end = context.tags.window(self.parameters.duration)
+        captures = context.tags.capture(begin, end)
+        await context.let_pass(
+            context.tags.lasts(self.parameters.duration) + TAIL_S, "taking tags for the delays"
+        )
+        await context.tags.captured(end)
+        context.progress("finding the delays")
+        tags = {tagger: capture.tags() for tagger, capture in captures.items()}
+        wires = {name: Wire(bench.tagger_of(name), bench.channel(name)) for name in bench.detectors}
+        first, second = (bench.spoke_detectors(analyser) for analyser in pair.analysers)
+        search_ps = round(self.parameters.search * PS)
+        try:
+            found = await asyncio.to_thread(calibrate_delays, tags, wires, [second], first, search_ps)
+        except CalibrationError as error:
+            raise RunError(str(error)) from error
+        known = context.calibrations.find(_SHIFTS, _Shifts)
+        earlier = known.by_tagger if known and known.recording == context.recordings else {}
+        found = with_shifts(found, wires, (first[0], second[0]), earlier)
+        # A tagger without a detector of a pair has no shift of its own; any will do.
+        shifts = {**dict.fromkeys(context.tags.feeds, 0), **earlier, **found.shifts_ps}
+        context.calibrations.put(_SHIFTS, _Shifts(context.recordings, {**earlier, **found.shifts_ps}))
+        context.tags.align(shifts)
+        about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
+        both = " and ".join(pair.analysers)
+        context.store_calibration(f"delays of {both}", about)
+        tracker = DelayTracker(
+            [bench.channel(name) for name in first],
+            [[bench.channel(name) for name in second]],
+            {bench.channel(name): delay for name, delay in found.delays_ps().items()},
+            time_ps=(begin + end) // 2,
+            error_ps=max(delay.error_ps for delay in found.fine.values()),
+            on_point=tell_points(context, [pair.analysers[1]]),
+        )
+        context.calibrations.put(tracked_delays(pair.analysers), tracker)
+        behind_ps = total_delay_ps(found, wires, second[0]) - total_delay_ps(found, wires, first[0])
+        message = f"delays of {both}: {-behind_ps / 1e6:+.6f} us"
+        context.announce(Happened("calibrated", message, {"calibration": f"delays of {both}", **about}))
+        window = pair.window, pair.window_centre
+        by_name = {pair.analysers[1]: second}
+        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_name, first, window)):
+            context.announce(peaks)
+
+
+def total_delay_ps(found: DelayCalibration, wires: Mapping[str, Wire], detector: str) -> float:
+    """What the calibration adds to the times of a detector, in ps."""
+    return found.shifts_ps[wires[detector].tagger] + found.fine[detector].value_ps
+
+
+def with_shifts(
+    found: DelayCalibration, wires: Mapping[str, Wire], ends: tuple[str, str], known: Mapping[str, int]
+) -> DelayCalibration:
+    """The same calibration with the shifts that its taggers have already; fine delays hold the rest. `ends`
+    is a detector of either analyser. Where neither tagger has a shift, nothing changes."""
+    taggers = [wires[name].tagger for name in ends]
+    moved = next((known[t] - found.shifts_ps[t] for t in taggers if t in known), 0)
+    shifts = {t: known.get(t, shift + moved) for t, shift in found.shifts_ps.items()}
+    fine = {
+        name: Delay(
+            delay.value_ps + found.shifts_ps[wires[name].tagger] + moved - shifts[wires[name].tagger],
+            delay.error_ps,
+        )
+        for name, delay in found.fine.items()
+    }
+    return replace(found, shifts_ps=shifts, fine=fine)

@@ -1,0 +1,132 @@
+"""A dwell on a pair of analysers: coincidences by outcome, and accidentals in windows beside them.
+
+One histogram of time differences for each pair of detectors, its bins as wide as the coincidence window,
+tells both: the bin in the middle is the window, and every bin far away is the same window, displaced. So
+accidentals come from hundreds of displacements at the price of one. They are 200 ns to 1.2 us away or more,
+on either side: beyond any correlation, dead time and afterpulse (`physics.md` 6, Figures).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.calibrations.tracking import DelayTracker
+from experiments.config.settings import PairSettings
+from experiments.engine.tags import PS
+from experiments.measurements.dwell import SlicedDwell
+from timetags.block import TagBlock
+
+if TYPE_CHECKING:
+    from timetags.analyses.correlate import CorrelationTable
+
+NEAREST_PS = 200_000
+SPAN_PS = 1_000_000
+FEWEST = 10
+"""Displaced windows begin this far away, or two windows, and go so much further, or this many windows."""
+PEAK_BIN_PS = 50
+PEAK_PS = (-6000, 6000)
+"""The histogram of the correlation peak, for looking at it."""
+PEAK_BINS = (PEAK_PS[1] - PEAK_PS[0]) // PEAK_BIN_PS
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The bins of a histogram that has a coincidence window of `width_ps` as its middle bin, about
+    `centre_ps` after the correlation peak. Displaced windows are the bins from `nearest` to `most` away from
+    it."""
+
+    width_ps: int
+    centre_ps: int
+    nearest: int
+    most: int
+
+    @classmethod
+    def of(cls, settings: PairSettings) -> "Windows":
+        width = round(settings.window * PS)
+        nearest = max(-(-NEAREST_PS // width), 2)
+        more = max(SPAN_PS // width, FEWEST)
+        return cls(width, round(settings.window_centre * PS), nearest, nearest + more)
+
+    @property
+    def range_ps(self) -> tuple[int, int]:
+        """Of the whole histogram, half-open."""
+        start = self.centre_ps - self.width_ps // 2 - self.most * self.width_ps
+        return start, start + (2 * self.most + 1) * self.width_ps
+
+    @property
+    def displacements(self) -> int:
+        """How many displaced windows there are."""
+        return 2 * (self.most - self.nearest + 1)
+
+    def split(self, table: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Histograms in the last dimension as coincidences, and those of all displaced windows together."""
+        far = np.abs(np.arange(-self.most, self.most + 1)) >= self.nearest
+        return table[..., self.most], table[..., far].sum(axis=-1)
+
+
+class PairDwell(SlicedDwell["PairSlice"]):
+    """A stay in a measurement on a pair."""
+
+    @property
+    def raw(self) -> NDArray[np.int64]:
+        """Coincidences by outcome at the first and at the second analyser (H, V): (2, 2)."""
+        return sum((s.raw for s in self._slices), np.zeros((2, 2), np.int64))
+
+    @property
+    def displaced(self) -> NDArray[np.int64]:
+        """Those of all displaced windows together, (2, 2)."""
+        return sum((s.displaced for s in self._slices), np.zeros((2, 2), np.int64))
+
+    @property
+    def peak(self) -> NDArray[np.int64]:
+        """The histogram of all outcomes about the correlation peak, (PEAK_BINS,)."""
+        return sum((s.peak for s in self._slices), np.zeros(PEAK_BINS, np.int64))
+
+
+class PairSlice:
+    """A sink: the histograms of one slice, with the delays of its middle. A pair counts in the slice that the
+    click at the second analyser falls in."""
+
+    def __init__(self, settings: PairSettings, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
+        self._windows, self._tracker, self._window_ps = Windows.of(settings), tracker, window_ps
+        self._tables: tuple[CorrelationTable, CorrelationTable] | None = None
+        self.raw = np.zeros((2, 2), np.int64)
+        self.displaced = np.zeros((2, 2), np.int64)
+        self.peak = np.zeros(PEAK_BINS, np.int64)
+
+    def add(self, block: TagBlock) -> None:
+        if self._tables is None:
+            self._tables = self._make_tables()
+        piece = self._own_seconds(block)
+        wide, narrow = self._tables
+        wide.add(piece)
+        narrow.add(piece)
+        self.raw, self.displaced = self._windows.split(wide.table)
+        self.peak = narrow.table[0, 0]
+
+    def finish(self) -> None:
+        if self._tables is not None:
+            for table in self._tables:
+                table.finish()
+            self._tables = None  # their buffers are large, and a long run has many slices
+
+    def _own_seconds(self, block: TagBlock) -> TagBlock:
+        """The block without clicks of the second analyser that belong to the slices before and after."""
+        begin, end = self._window_ps
+        if begin <= block.start_ps and block.end_ps <= end:
+            return block
+        second = np.isin(block.channels, self._tracker.spokes[0])
+        keep = ~second | ((begin <= block.times) & (block.times < end))
+        return TagBlock(block.times[keep], block.channels[keep], block.start_ps, block.end_ps, block.lost)
+
+    def _make_tables(self) -> "tuple[CorrelationTable, CorrelationTable]":
+        """With the delays of now: called with the first tags, when the look before has been taken."""
+        from timetags.analyses.correlate import Correlation, CorrelationTable
+
+        tracker, windows = self._tracker, self._windows
+        first, second = tracker.hub, tracker.spokes[0]
+        delays = tracker.delays_at(sum(self._window_ps) // 2)
+        wide = CorrelationTable(first, second, delays, bin_ps=windows.width_ps, range_ps=windows.range_ps)
+        return wide, Correlation(first, second, delays, bin_ps=PEAK_BIN_PS, range_ps=PEAK_PS)
