@@ -1,8 +1,11 @@
-"""`bellbench check`: what a configuration says and whether it holds together, without opening anything."""
+"""`bellbench check`: what a configuration says and whether it holds together, without opening anything; with
+`--full` also whether a run could begin now."""
 
+import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,15 +19,43 @@ from experiments.config.lightpaths import lights, outputs
 from experiments.config.plan import BringUp
 from experiments.config.problems import ConfigError
 
+if TYPE_CHECKING:
+    from experiments.engine.readiness import Finding
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=str))
 @with_changes
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Find out whether a run could begin now: set-points, calibrations, disk, secrets, and, with all "
+    "instruments opened and nothing changed, identities, clocks and interlocks.",
+)
+@click.option("--offline", is_flag=True, help="With --full: open no instrument.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="With --full: the folder of the runs, for disk space and calibrations.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, problems included.")
-def check(file: str, changes: tuple[str, ...], sweeps: tuple[str, ...], as_json: bool) -> int:
-    """Check FILE, an experiment or a testbed, with all that it names; opens no instrument.
+def check(
+    file: str,
+    changes: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    full: bool,
+    offline: bool,
+    runs: Path,
+    as_json: bool,
+) -> int:
+    """Check FILE, an experiment or a testbed, with all that it names; opens no instrument but with --full.
 
-    Every error is printed with its place as file:line:column, all at once and at every point of a sweep.
+    Every error is printed with its place as file:line:column, all at once and at every point of a sweep. The
+    exit code is 2 for what the files have to say differently (calibrations and secrets too), 3 for an
+    instrument or a clock, 4 for an interlock, 6 for the disk; of several that of the first in the order 4, 3,
+    6, 2.
     """
     try:
         loaded = load(file, *read_changes(changes, sweeps))
@@ -35,8 +66,30 @@ def check(file: str, changes: tuple[str, ...], sweeps: tuple[str, ...], as_json:
         click.echo(json.dumps({"file": file, "ok": False, "problems": problems}, indent=2))
         return ExitCode.CONFIG
     facts = {"file": file, "ok": True, "problems": []} | _facts(loaded)
+    code = 0
+    if full:
+        from experiments.engine.readiness import exit_code
+
+        findings = _findings(loaded, runs, offline)
+        code = exit_code(findings)
+        facts |= {"ok": code == 0, "findings": [vars(f) | {"ok": f.ok} for f in findings]}
     click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_summary(facts)))
-    return ExitCode.DONE
+    return ExitCode(code)
+
+
+def _findings(loaded: LoadedExperiment | LoadedTestbed, runs: Path, offline: bool) -> "list[Finding]":
+    """Whether a run could begin now."""
+    from bellbench.lines import lines_of
+    from experiments.engine.readiness import of_bench, of_plan
+
+    findings = list(of_plan(loaded, runs)) if isinstance(loaded, LoadedExperiment) else []
+    interlocks = loaded.experiment.interlocks if isinstance(loaded, LoadedExperiment) else {}
+
+    async def look() -> "list[Finding]":
+        async with lines_of(loaded.testbed) as lines:
+            return await of_bench(loaded.testbed, interlocks, lines.instruments)
+
+    return findings if offline else [*findings, *asyncio.run(look())]
 
 
 def _facts(loaded: LoadedExperiment | LoadedTestbed) -> dict[str, Any]:
@@ -116,7 +169,15 @@ def _summary(facts: dict[str, Any]) -> Iterator[str]:
     yield from _table([p["light"], " -> ".join(p["path"] or ["dark"])] for p in facts["light_paths"])
     if "experiment" in facts:
         yield from _plan(facts)
-    yield f"{facts['file']}: no problems found"
+    if "findings" in facts:
+        yield "Ready to run" if facts["ok"] else "Not ready to run"
+        yield from _table(
+            [finding["topic"], "ok" if finding["ok"] else "WRONG", line]
+            for finding in facts["findings"]
+            for line in finding["problems"] or [finding["found"]]
+        )
+    elif facts["ok"]:
+        yield f"{facts['file']}: no problems found"
 
 
 def _plan(facts: dict[str, Any]) -> Iterator[str]:
