@@ -16,7 +16,7 @@ from experiments.engine.bench import Bench
 from experiments.engine.events import Happened
 from experiments.engine.outcome import RunError
 from experiments.engine.record import utc_now
-from experiments.engine.step import Context, Step
+from experiments.engine.step import Context, Step, StepClock
 
 KEPT = "kept links"
 """The name under which `Calibrations` has the upkeep of each link."""
@@ -81,6 +81,9 @@ class CompensatePolarizationStep(StepOnLinks[CompensatePolarization]):
         names = self.names(context.experiment)
         for link in names[self.safe_points :]:
             upkeep = self.upkeep(context, link)
+            if isinstance(context.clock, StepClock):
+                # A search ends by its own time-out, which the parameters of the step do not know.
+                context.clock.put_off(upkeep.settings.timeout)
             # To the goal, not only above the trigger: who asks for it by the plan wants it done.
             found = await upkeep.keep(context, trigger=upkeep.settings.stop)
             section = context.results.section(self.parameters, Fidelities)
