@@ -203,7 +203,8 @@ def _plan(facts: dict[str, Any]) -> Iterator[str]:
         yield "Rates and disk space: not known before the light is on"
         return
     clicks = format_si(sum(facts["click_rates_hz"].values()), "cps", 3)
-    yield f"Expected: {clicks} in all, {facts['heralds_hz']:.3g} heralds/s"
+    heralds = "" if facts["heralds_hz"] is None else f", {facts['heralds_hz']:.3g} heralds/s"
+    yield f"Expected: {clicks} in all{heralds}"
     yield f"Tags kept ({facts['record']}): up to {facts['tag_bytes'] / 1e6:,.0f} MB"
 
 
