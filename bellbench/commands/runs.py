@@ -177,13 +177,21 @@ def show(run: str, folder: Path, as_json: bool) -> None:
 @click.argument("one")
 @click.argument("other")
 @runs_option
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots too.")
 @as_json_option
-def compare(one: str, other: str, folder: Path, as_json: bool) -> None:
+def compare(one: str, other: str, folder: Path, html: Path | None, as_json: bool) -> None:
     """Compare run OTHER with run ONE: figures with their difference, and what was set otherwise."""
     from bellbench.run_page import comparison_page
     from experiments.archive.compare import compare_figures, compare_settings
 
     first, second = opened(one, folder), opened(other, folder)
+    if html is not None:
+        from bellbench.report.comparison import comparison_of
+        from bellbench.report.html import html_of
+        from bellbench.report.reported import ReportedRun
+
+        page = comparison_of(ReportedRun(first.path), ReportedRun(second.path))
+        html.write_text(html_of(page), encoding="utf-8")
     figures, settings = compare_figures(first, second), compare_settings(first, second)
     if not as_json:
         _console().print(comparison_page(first.name, second.name, figures, settings))

@@ -153,7 +153,7 @@ def peaks(run: ReportedRun) -> Plot | None:
 def growth(run: ReportedRun) -> Plot | None:
     """Every figure with its standard error as data came in."""
     rows = run.stream("live")
-    names = [n for n in _figure_names(rows) if np.isfinite(run.column("live", n)).sum() > 1]
+    names = [n for n in figure_names(rows) if np.isfinite(run.column("live", n)).sum() > 1]
     if not names:
         return None
     live_s = run.column("live", "live_s")
@@ -183,7 +183,8 @@ def growth(run: ReportedRun) -> Plot | None:
     return Plot("growth", caption, draw, 1.75 * rows_of(len(names))[0])
 
 
-def _figure_names(rows: Sequence[Row]) -> list[str]:
+def figure_names(rows: Sequence[Row]) -> list[str]:
+    """The figures of stream `live`, those known to people first."""
     names = dict.fromkeys(key for row in rows for key in row if f"{key}_error" in row)
     return sorted(names, key=lambda name: list(FIGURES).index(name) if name in FIGURES else len(FIGURES))
 

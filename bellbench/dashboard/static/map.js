@@ -3,7 +3,7 @@
 import { element, say, svg } from "./dom.js";
 import { rate, sentence } from "./text.js";
 
-const NODE = { width: 176, head: 34, line: 20, pad: 10 };
+const NODE = { width: 184, head: 34, line: 20, pad: 10 };
 const NARROW = 560;
 
 export class Map_ {
@@ -104,7 +104,7 @@ function standing(start, node) {
   const rows = [
     ...at(start.sources).map((name) => ({ name, kind: "pairs", state: "source" })),
     ...at(start.bell_state_measurements).map((name) => ({ name, kind: "BSM", state: "measures" })),
-    ...at(start.analysers).map((name) => ({ name, kind: "analyser", state: "measures" })),
+    ...at(start.analysers).map((name) => ({ name, kind: name.includes("analyser") ? "" : "analyser", state: "measures" })),
   ];
   const instruments = at(start.instruments);
   if (instruments.length) rows.push({ name: instruments.length === 1 ? instruments[0] : `${instruments.length} instruments`, kind: "", state: "plain" });
@@ -116,11 +116,27 @@ function lightIn(start, fibre) {
   const colours = new Set();
   for (const source of Object.values(start.sources ?? {})) {
     for (const arm of ["signal", "idler"]) {
-      if (source[arm]?.includes(fibre)) colours.add(`${Math.round(source[`${arm}_wavelength_m`] * 1e9)} nm`);
+      if (reaches(start, source[arm] ?? [], fibre)) colours.add(`${Math.round(source[`${arm}_wavelength_m`] * 1e9)} nm`);
     }
   }
-  for (const beam of Object.values(start.beams ?? {})) if (beam.path?.includes(fibre)) colours.add("probe");
+  for (const beam of Object.values(start.beams ?? {})) if (reaches(start, beam.path ?? [], fibre)) colours.add("probe");
   return [...colours];
+}
+
+/** Whether light on a path can come through a fibre, whichever way switches and splitters send it. */
+function reaches(start, path, fibre) {
+  const seen = new Set();
+  const ahead = [path];
+  while (ahead.length) {
+    for (const thing of ahead.pop()) {
+      if (thing === fibre) return true;
+      const name = thing.split(".")[0];
+      if (seen.has(name)) continue;
+      seen.add(name);
+      ahead.push(...(start.branches?.[name] ?? []));
+    }
+  }
+  return false;
 }
 
 function placed(start, narrow) {
@@ -135,7 +151,9 @@ function placed(start, narrow) {
   const [columns, rows] = [Math.max(...spots.map(([c]) => c)), Math.max(...spots.map(([, r]) => r))];
   const loops = fibres.filter((f) => f.from === f.to).length;
   const gap = { x: NODE.width + 150, y: tall + 64 };
-  const margin = { x: 4, top: loops ? 78 : 24 };
+  const row = Object.fromEntries(names.map((name, n) => [name, spots[n]]));
+  const aside = fibres.filter(({ from, to }) => row[from][0] === row[to][0] && Math.abs(row[from][1] - row[to][1]) > 1);
+  const margin = { x: 4 + (aside.length ? 16 + 12 * aside.length : 0), top: loops ? 78 : 24 };
   nodes.forEach((node, n) => {
     node.x = margin.x + spots[n][0] * gap.x;
     node.y = margin.top + spots[n][1] * gap.y + (tall - node.height) / 2;
@@ -145,7 +163,8 @@ function placed(start, narrow) {
   for (const fibre of fibres) {
     const key = [fibre.from, fibre.to].sort().join();
     seen[key] = (seen[key] ?? 0) + 1;
-    Object.assign(fibre, drawnBetween(by[fibre.from], by[fibre.to], seen[key] - 1));
+    const ends = [by[fibre.from], by[fibre.to]];
+    Object.assign(fibre, aside.includes(fibre) ? drawnAside(...ends, aside.indexOf(fibre)) : drawnBetween(...ends, seen[key] - 1));
   }
   return { nodes, fibres, width: columns * gap.x + NODE.width + 2 * margin.x + (columns === 0 && fibres.length > loops ? 120 : 0), height: margin.top + rows * gap.y + tall + 12 };
 }
@@ -202,13 +221,20 @@ function drawnBetween(from, to, nth) {
   if (Math.abs(a.x - b.x) > NODE.width) {
     const way = Math.sign(b.x - a.x);
     const [x1, x2] = [a.x + (way * NODE.width) / 2, b.x - (way * NODE.width) / 2];
-    const shift = nth * 46;
-    const [y1, y2] = [a.y + shift, b.y + shift];
+    const [y1, y2] = [a.y + nth * 18, b.y + nth * 18];
     const bend = (x2 - x1) / 2;
-    return { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, label: { x: (x1 + x2) / 2, y: (y1 + y2) / 2 - (y1 === y2 ? 22 : 30), anchor: "middle" } };
+    return { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, label: { x: (x1 + x2) / 2, y: (y1 + y2) / 2 + (nth ? 20 : y1 === y2 ? -22 : -30), anchor: "middle" } };
   }
   const way = Math.sign(b.y - a.y);
-  const x = a.x - 50 + nth * 60;
+  const x = a.x - 70 + nth * 110;
   const [y1, y2] = [a.y + (way * from.height) / 2, b.y - (way * to.height) / 2];
   return { d: `M${x} ${y1}L${x} ${y2}`, label: { x: x + 12, y: (y1 + y2) / 2 - 2, anchor: "start" } };
+}
+
+/** Past the nodes between, along the left. */
+function drawnAside(from, to, nth) {
+  const [y1, y2] = [from.y + from.height / 2, to.y + to.height / 2];
+  const x = Math.min(from.x, to.x) - 16 - 12 * nth;
+  const lower = from.y > to.y ? from : to;
+  return { d: `M${from.x} ${y1}L${x} ${y1}L${x} ${y2}L${to.x} ${y2}`, label: { x: lower.x + 4, y: lower.y - 22, anchor: "start" } };
 }
