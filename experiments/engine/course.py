@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers.errors import InstrumentError
 from experiments.engine.control import RunControl, Stopped
-from experiments.engine.events import Progress, RunEvent, StepBegan, StepEnded
+from experiments.engine.events import Happened, Progress, RunEvent, StepBegan, StepEnded
 from experiments.engine.maintenance import carry_out_due
 from experiments.engine.outcome import RunError, State
 from experiments.engine.pausing import SafePoints
@@ -154,8 +154,10 @@ class Course:
         assert self.step is not None
         self._reconnection.count(wrong, (self.step, self.step.safe_points))
         await self.step.interrupted(self._context)
-        why = "; ".join(f"{name}: {reason_of(what)}" for name, what in wrong.items())
-        await self._enter(State.PAUSED, why)
+        reasons = {name: f"{name}: {reason_of(what)}" for name, what in wrong.items()}
+        for name, why in reasons.items():
+            self._announce(Happened("lost", why, {"instrument": name}, "warning"))
+        await self._enter(State.PAUSED, "; ".join(reasons.values()))
         self.progress("paused")
         if recording_is_lost:
             await self._recording.give_up()

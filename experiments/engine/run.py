@@ -30,6 +30,7 @@ from experiments.engine.events import (
     Finished,
     Happened,
     Observers,
+    Readings,
     RunEvent,
     RunObserver,
     SafeSeen,
@@ -147,7 +148,7 @@ class Run:
         recording = Recording(self.bench, self.experiment, clock, self.announce)
         self._reconnection = Reconnection(
             instruments,
-            Standing(instruments),
+            Standing(instruments, lambda name, values: self.announce(Readings(name, values))),
             clock,
             self.announce,
             self.experiment.reconnection.deadline,

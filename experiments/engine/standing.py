@@ -9,7 +9,8 @@ everything as before, over a line that nobody used meanwhile.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from drivers.errors import (
     RefusedError,
 )
 from drivers.units import format_si
+from experiments.engine.baseline import COUNTS
 
 BROKEN_LINE = (ConnectError, LineError, DeadlineError)
 """What an instrument without power, or one that starts up, looks like."""
@@ -36,6 +38,8 @@ OUT = 0.5
 FAINT = 0.01
 """What is below this fraction of its greatest set-point counts as off: the noise of a reading."""
 
+HOMED = "homed"
+"""The control that says whether an instrument knows its zero."""
 Value = float | bool
 
 
@@ -90,6 +94,8 @@ class Standing:
     """The memory for these instruments."""
 
     instruments: Mapping[str, Instrument]
+    tell: Callable[[str, Mapping[str, Value]], None] | None = None
+    """Told what was read from an instrument, by control, whenever something was."""
     _left: dict[str, Stand] = field(default_factory=dict)
 
     def left(self, name: str) -> Stand:
@@ -111,6 +117,11 @@ class Standing:
         """See that every instrument stands as it was noted. Raises ChangedError, or what reading raises."""
         for name, found in (await self.survey()).items():
             raise found if isinstance(found, InstrumentError) else ChangedError(self.instruments[name], found)
+        if self.tell is not None:
+            measured = await asyncio.gather(*(_measured(self.instruments[name]) for name in self._left))
+            for name, values in zip(self._left, measured, strict=True):
+                if values:
+                    self.tell(name, values)
 
     async def survey(
         self, in_flux: Collection[str] = (), without: Collection[str] = ()
@@ -152,6 +163,10 @@ class Standing:
     async def _read(self, names: Iterable[str]) -> dict[str, Stand | InstrumentError]:
         names = list(names)
         found = await asyncio.gather(*(_patiently(self.instruments[name]) for name in names))
+        if self.tell is not None:
+            for name, stand in zip(names, found, strict=True):
+                if isinstance(stand, Stand):
+                    self.tell(name, _with_zero(self.instruments[name], stand))
         return dict(zip(names, found, strict=True))
 
 
@@ -164,6 +179,21 @@ async def read(instrument: Instrument) -> Stand:
         except RefusedError:
             continue
     return Stand(values, await instrument.is_homed() if isinstance(instrument, Homes) else True)
+
+
+async def _measured(instrument: Instrument) -> dict[str, Value]:
+    """What it measures, for whoever watches: a reading that cannot be had now is no matter of the run's."""
+    values: dict[str, Value] = {}
+    for control in instrument.controls():
+        if control.write is None and control.unit not in COUNTS and control.name != HOMED:
+            with suppress(InstrumentError):
+                values[control.name] = await control.read()
+    return values
+
+
+def _with_zero(instrument: Instrument, stand: Stand) -> Mapping[str, Value]:
+    """What a stand says by control; whether an instrument knows its zero is a control of its own."""
+    return {**stand.values, HOMED: stand.homed} if isinstance(instrument, Homes) else stand.values
 
 
 def settable(instrument: Instrument) -> list[Control]:
