@@ -46,6 +46,21 @@ FIGURES = {
     "visibility_yy": ("visibility |YY|", ""),
     "chsh_s": ("CHSH S", ""),
     "fidelity": ("swapped-state fidelity", ""),
+    "fidelity_lower": ("fidelity, lower bound", ""),
+    "fidelity_upper": ("fidelity, upper bound", ""),
+    "best_fidelity": ("fidelity, best local frame", ""),
+    "purity": ("purity", ""),
+    "concurrence": ("concurrence", ""),
+    "largest_s": ("largest S of the state", ""),
+    "qber_z": ("QBER in Z", ""),
+    "qber_x": ("QBER in X", ""),
+    "key_fraction": ("key per sifted bit", ""),
+    "pair_rate_hz": ("pair rate, raw", "1/s"),
+    "car": ("CAR", ""),
+    "g_si": ("g_SI", ""),
+    "heralding_first": ("heralding, first analyser", ""),
+    "heralding_second": ("heralding, second analyser", ""),
+    "correlation_width_ps": ("correlation width", "ps"),
 }
 """The figures of merit in the order in which people look for them: name, unit."""
 EVENTS_SHOWN = 4
@@ -177,7 +192,9 @@ def _singles(rates: Rates) -> RenderableType:
 
 def _so_far(live: Live) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("heralds", f"{live.heralds:,}", "four-folds", Text(f"{live.fourfolds:,}", style="bold"))
+    if live.heralds:
+        fourfolds = Text(f"{live.fourfolds:,}", style="bold")
+        table.add_row("heralds", f"{live.heralds:,}", "four-folds", fourfolds)
     for name, (label, unit) in FIGURES.items():
         estimate = live.figures.get(name)
         if estimate is not None:
@@ -188,7 +205,7 @@ def _so_far(live: Live) -> RenderableType:
 def _figures_so_far(live: Live | None) -> str:
     if live is None:
         return ""
-    words = [f"{live.heralds:,} heralds, {live.fourfolds:,} four-folds"]
+    words = [f"{live.heralds:,} heralds, {live.fourfolds:,} four-folds"] if live.heralds else []
     s = live.figures.get("chsh_s")
     if s is not None:
         words.append(f"S {with_error(s.value, s.error)} so far")
@@ -202,10 +219,8 @@ def results_table(results: Mapping[str, Any]) -> RenderableType:
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("published", justify="right", no_wrap=True)
     table.add_column("source", overflow="fold")
-    for name, (label, unit) in FIGURES.items():
-        found = results.get(name)
-        if not found or found["value"] is None:
-            continue
+    for name, (label, unit) in _figures_in(results).items():
+        found = results[name]
         published = results.get("published", {}).get(name, {})
         table.add_row(
             label,
@@ -213,14 +228,34 @@ def results_table(results: Mapping[str, Any]) -> RenderableType:
             f"{_published(published)} {unit}".strip() if published else "not published",
             published.get("source", ""),
         )
-    notes = [
-        f"{results['fourfolds']:,} four-folds in {results['heralds']:,} heralds, "
-        f"{duration(results['live_time_s'])} of data; accidentals not subtracted",
-        f"fidelity: {results['fidelity'].get('takes', '')}",
-    ]
+    notes = []
+    if "fourfolds" in results:
+        notes += [
+            f"{results['fourfolds']:,} four-folds in {results['heralds']:,} heralds, "
+            f"{duration(results['live_time_s'])} of data; accidentals not subtracted",
+            f"fidelity: {results['fidelity'].get('takes', '')}",
+        ]
+    if any(name.endswith("coincidences") for name in results):
+        notes.append("pairs: raw figures; those with accidentals subtracted are in results.json beside them")
     if not results["complete"]:
         notes.append("the run did not complete: these are the figures so far")
     return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def _figures_in(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The figures of merit that were measured, with what to call them: those of steps without a label first,
+    each group in the order of `FIGURES`."""
+    order, found = list(FIGURES), {}
+    for name, result in results.items():
+        *whose, figure = name.split(".")
+        if figure in FIGURES and isinstance(result, Mapping) and result.get("value") is not None:
+            label, unit = FIGURES[figure]
+            if figure == "fidelity" and "fourfolds" not in results:
+                label = "fidelity"
+            found[name] = (f"{'.'.join(whose)}: {label}" if whose else label, unit)
+    return dict(
+        sorted(found.items(), key=lambda entry: (entry[0].count("."), order.index(entry[0].split(".")[-1])))
+    )
 
 
 def _published(figure: Mapping[str, Any]) -> str:
