@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bellbench.broker_line import leftovers_for, line_of, written
 from bellbench.guarding import under_guard
 from bellbench.lines import drivers_of
+from bellbench.remote import desk_for
 from bellbench.simulation import bench_of
 from bellbench.telemetry import TelemetryObserver
 from experiments.archive.recovery import recover_all
@@ -109,6 +110,7 @@ class Session:
             {name: entry.node for name, entry in testbed.instruments.items()},
             simulated=testbed.simulated,
         )
+        publisher.commands = desk_for(experiment.telemetry.commands, self.control, telemetry.alarms)
         await stack.enter_async_context(publisher)
         lease = None
         if self.bench is None:

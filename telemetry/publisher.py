@@ -91,7 +91,8 @@ class Publisher:
         self._leftovers = list(leftovers)
         self._caution, self._caution_of_leftovers = Caution(), Caution()
         self._deliveries: list[Delivery] = []
-        self._commands = commands
+        self.commands = commands
+        """Who takes requests to the run; to be there before the line is."""
         self._seq = 0
         self._changes: dict[str, int] = {}
         self._newest: dict[str, Outgoing] = {}  # of each retained topic
@@ -275,7 +276,7 @@ class Publisher:
             delivery = Delivery(client, self._outbox, self._in_thread, self._caution)
             self._deliveries = [delivery]
             listener = both.create_task(self._listen(client))
-            if self._commands:
+            if self.commands:
                 await client.subscribe(self._topics.run(self.run, "command"), qos=1)
             forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
             await delivery.send([self._status("ready", ready), *forgotten])
@@ -312,8 +313,8 @@ class Publisher:
         the next publish."""
         command = self._topics.run(self.run, "command")
         async for message in client.messages:
-            if self._commands and message.topic.value == command:
-                await self._obey(self._commands, message.payload, retained=message.retain)
+            if self.commands and message.topic.value == command:
+                await self._obey(self.commands, message.payload, retained=message.retain)
                 continue
             for delivery in self._deliveries:
                 delivery.came_back(message.topic.value, message.payload)
