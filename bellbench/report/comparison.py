@@ -169,7 +169,7 @@ def _rates(*runs: ReportedRun) -> Plot | None:
                 )
             panels[-1].set_title("Singles of all detectors (1/s)")
         for axes in panels:
-            axes.set_ylim(0)
+            axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
             axes.set_xlabel("time in the run (s)")
             axes.legend(ncols=2, loc="lower right")
             in_thousands(axes)

@@ -148,7 +148,10 @@ def _density_matrix(name: str, matrix: NDArray[np.complex128]) -> Plot:
         axes_of = small_plots(figure, 2)
         figure.subplots_adjust(left=0.07, right=0.9, top=0.9, bottom=0.12)
         for axes, part, title in zip(axes_of, (matrix.real, matrix.imag), ("Re ρ", "Im ρ"), strict=True):
-            shown = axes.imshow(part, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+            edges = np.arange(size + 1) - 0.5
+            shown = axes.pcolormesh(edges, edges, part, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+            axes.set_ylim(size - 0.5, -0.5)
+            axes.set_aspect("equal")
             for (row, column), value in np.ndenumerate(part):
                 colour = "white" if abs(value) > 0.35 else INK
                 axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=6.5, color=colour)

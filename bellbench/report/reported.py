@@ -80,7 +80,7 @@ class ReportedRun(StoredRun):
         """Events of stream `rates` by detectors."""
         rows = [row["singles_hz"] for row in self.stream("rates")]
         fitting = [row if len(row) == len(self.counted) else [np.nan] * len(self.counted) for row in rows]
-        return np.array(fitting, dtype=float).reshape(-1, len(self.counted))
+        return np.array(fitting, dtype=float).reshape(len(rows), len(self.counted))
 
     def figures(self) -> dict[str, Row]:
         """The figures at the top of the results that have a value, in their order."""
