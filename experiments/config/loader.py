@@ -125,6 +125,11 @@ def read_document(path: FilePath) -> Document:
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError([Problem(file, 1, 1, "", f"cannot be read: {reason}")]) from error
+    return parse_bytes(content, file)
+
+
+def parse_bytes(content: bytes, file: str) -> Document:
+    """Read what stands in a file; `file` is the name that problems carry. Raises ConfigError."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

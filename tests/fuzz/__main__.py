@@ -19,7 +19,7 @@ from types import FunctionType, ModuleType
 HANGS_S = 10
 """Seconds for one input after which it counts as a hang."""
 MEMORY_MB = 2048
-PARSERS = ("drivers", "sim_instruments")
+PARSERS = ("drivers", "sim_instruments", "experiments.config")
 """Whose coverage leads the search, with that of the files below."""
 FILES = ("opening", "record_file", "order", "ptu", "ptu_header", "idq", "sfifteen", "swabian")
 

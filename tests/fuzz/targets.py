@@ -1,4 +1,5 @@
-"""What is fuzzed: every parser of bytes, in the drivers, in the simulated instruments and of tag files.
+"""What is fuzzed: every parser of bytes, in the drivers, in the simulated instruments, of tag files and of
+configuration.
 
 A target takes any bytes and returns, or raises when something is wrong: an exception that the parser does not
 promise, a decoder that finds something else when the same bytes come in other pieces, a block of tags that is
@@ -6,6 +7,8 @@ out of order. `seeds` are inputs to begin with: examples of the protocol notes, 
 `__main__` lets atheris search; `test_fuzz_targets.py` tries the seeds and a few hundred inputs in the suite.
 """
 
+import json
+import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -25,7 +28,10 @@ from drivers.polarization.apt_decoder import AptDecoder
 from drivers.time_taggers.tag_stream import InputStream, merge
 from drivers.time_taggers.tdc1_stream import Line, Tdc1Decoder, WordReader
 from drivers.timing.snmp import GetRequest, Response, name
-from experiments.config.files import load_testbed
+from experiments.config.files import load, load_testbed
+from experiments.config.overrides import read_override
+from experiments.config.problems import ConfigError, Problem
+from experiments.config.sweep import read_sweep
 from sim_instruments import catalog as simulators
 from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.ports import Ports
@@ -36,7 +42,8 @@ from tests.timetags.files.packed import ptu_header
 from timetags.files.opening import open_tags
 from timetags.files.tag_file import TagFileError
 
-ONE_OF_EACH = Path(__file__).parents[2] / "configs/testbeds/one_of_each.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
+ONE_OF_EACH = CONFIGS / "testbeds/one_of_each.yaml"
 PERIOD_PS = 500_000_000_000
 
 
@@ -178,6 +185,42 @@ def as_packets(piece: bytes) -> bytes:
     return b"".join(Request(register, value, bool(kind & 1)).to_bytes() for kind, register, value in parts)
 
 
+@cache
+def configs() -> Path:
+    """A folder with the shipped testbeds, and room for a file beside them."""
+    folder = Path(mkdtemp(prefix="fuzz"))
+    shutil.copytree(CONFIGS / "testbeds", folder / "testbeds")
+    return folder
+
+
+def told(read: Callable[[], object]) -> None:
+    """It reads something, or says what is wrong, which can be written down."""
+    problems: Sequence[Problem] | None = None
+    try:
+        read()
+    except ConfigError as error:
+        problems = error.problems
+    if problems is not None:
+        assert problems
+        assert all(map(str, problems))
+        json.dumps([vars(problem) for problem in problems])
+
+
+def load_config(data: bytes) -> None:
+    """Whatever the bytes are, they are a good configuration or a ConfigError."""
+    file = configs() / "fuzzed.yaml"
+    file.write_bytes(data)
+    told(lambda: load(file))
+
+
+def change_config(data: bytes) -> None:
+    """So are a value for a path and a sweep, as they stand on a command line."""
+    text = data.decode(errors="surrogateescape")
+    nyc = CONFIGS / "nyc_swapping.yaml"
+    told(lambda: load(nyc, [read_override(text)]))
+    told(lambda: load(nyc, sweep=read_sweep([text])))
+
+
 def example(text: str) -> bytes:
     """Bytes of a protocol note, to come in pieces of 256."""
     return b"\xff" + bytes.fromhex(text)
@@ -214,7 +257,18 @@ T2, T3, PICO_T2, PICO_T3 = 0x00010207, 0x00010307, 0x00010203, 0x00010303  # pic
 DUMP = struct.pack("<BBHiqBBHiq", 0, 0, 0, 1, 5, 0, 0, 0, -2, 9)  # swabian_timetagger.md
 EVENTS = struct.pack("<4Q", 1 << 10 | 1, 5 << 10 | 2, 6 << 10 | 0x10, 9 << 10 | 3)
 
+FILES = ("nyc_swapping.yaml", "testbeds/star.yaml")
+CHANGES = (
+    b"settings.bsm_window=600 ps",
+    b"settings.bsm_window=200 ps:1500 ps:5",
+    b"plan[2].measure_swapping.bases=[ZZ, XX]",
+    b"testbed.instruments.alice_pump.settings={max_power: 60 mW}",
+    b"accept.chsh_s.above=2",
+)
+
 TARGETS = {
+    "config": Target(load_config, [(CONFIGS / name).read_bytes() for name in FILES], 9000),
+    "config_changes": Target(change_config, CHANGES),
     "apt": Target(partial(decode, AptDecoder), [example(text) for text in APT_ANSWERS]),
     "koheras": Target(decode_telegrams, [example(text) for text in KOHERAS]),
     "itla": Target(partial(decode, AnswerDecoder), [example(text) for text in ITLA]),
