@@ -7,7 +7,7 @@ import click
 
 from benchmarks.figure import Figure
 
-GROUPS = ("world", "timetags", "instruments", "runs")
+GROUPS = ("world", "timetags", "instruments", "runs", "dashboard")
 TAGS, MEMORY_TAGS = 10_000_000, 1_000_000_000
 
 
@@ -41,6 +41,10 @@ def _figures(group: str, size: int, memory_size: int) -> Iterator[Figure]:
         from benchmarks import instruments
 
         return instruments.figures()
+    if group == "dashboard":
+        from benchmarks import dashboard
+
+        return dashboard.figures()
     if group == "runs":
         from benchmarks import runs
 

@@ -160,7 +160,9 @@ def _density_matrix(name: str, matrix: NDArray[np.complex128]) -> Plot:
             axes.set_yticks(range(size), [f"|{letter}⟩" for letter in letters], color=INK)
             axes.grid(visible=False)
             axes.tick_params(length=0)
-        figure.colorbar(shown, ax=axes_of, fraction=0.03, pad=0.03)
+        bar = figure.colorbar(shown, ax=axes_of, fraction=0.03, pad=0.03)
+        assert bar.solids is not None
+        bar.solids.set_rasterized(False)  # a picture in a picture does not print well
 
     caption = f"Reconstructed density matrix ({name.replace('_', ' ')}), real and imaginary part."
     return Plot(name, caption, draw, 2.9)
