@@ -279,7 +279,7 @@ def _reproduce(run: ReportedRun) -> Iterator[Block]:
     environment = run.environment
     git = environment.get("git") or {}
     name = f"{run.about.get('experiment', 'experiment')}.yaml"
-    sources = sorted(path.name for path in (run.path / "config.source").glob("*"))
+    sources = sorted(path.name for path in (run.path / "config.source").rglob("*") if path.is_file())
     name = next((source for source in sources if source == name), sources[0] if sources else name)
     yield Paragraph(f"bellbench run {name} --seed {run.about.get('seed', 'SEED')}", "code")
     where = (

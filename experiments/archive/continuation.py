@@ -81,4 +81,5 @@ def read_books(run: Path) -> Books:
 
 
 def _sources(folder: Path) -> dict[str, str]:
-    return {str(path): path.read_text() for path in sorted((folder / "config.source").glob("*"))}
+    files = sorted(path for path in (folder / "config.source").rglob("*") if path.is_file())
+    return {str(path): path.read_text() for path in files}

@@ -51,6 +51,20 @@ def validate(
         return None, [p for p in found if (p.file, p.line, p.column) not in known]
 
 
+def valid(model: type[M], data: object) -> M | None:
+    """The model that data describe, or None when they have errors, which are reported elsewhere."""
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def valid_items(model: type[M], data: object) -> dict[str, M]:
+    """What is free of errors in a section whose keys are names."""
+    found = {name: valid(model, item) for name, item in data.items()} if isinstance(data, dict) else {}
+    return {name: item for name, item in found.items() if item is not None}
+
+
 def _problem(model: type[BaseModel], details: ErrorDetails, document: Document, start: Path) -> Problem:
     kind, found = details["type"], details["input"]
     context = details.get("ctx", {})

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 
 import yaml
 
-from experiments.config.files import LoadedExperiment
+from experiments.config.files import LoadedExperiment, beside_each_other
 from experiments.config.testbed import Testbed
 from experiments.engine.findings import Results
 from experiments.engine.outcome import Ending, State
@@ -33,8 +32,8 @@ class Papers:
         self._folder.documents.start(self._start())
         resolved = yaml.safe_dump(dict(self._loaded.resolved), sort_keys=False, allow_unicode=True)
         self._folder.write_text("config.resolved.yaml", resolved)
-        for source, text in self._loaded.sources.items():
-            self._folder.write_text(f"config.source/{Path(source).name}", text)
+        for source, text in beside_each_other(self._loaded.sources).items():
+            self._folder.write_text(f"config.source/{source}", text)
 
     def write_state(self, state: State) -> None:
         """Write run.json for a run that goes on."""

@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.catalog import models
-from experiments.config.files import LoadedExperiment, LoadedTestbed, load, load_experiment, load_testbed
+from experiments.config.files import (
+    LoadedExperiment,
+    LoadedTestbed,
+    beside_each_other,
+    load,
+    load_experiment,
+    load_testbed,
+)
 from experiments.config.lightpaths import Stage, source_into, stages
 from experiments.config.plan import STEPS, BringUp, CalibrateDelays, MeasureSwapping
 from experiments.config.problems import ConfigError
@@ -240,7 +247,7 @@ def test_a_wrong_testbed_is_reported_at_its_place(
 WRONG_EXPERIMENTS = [
     ("testbeds/nyc.yaml", "testbeds/ny.yaml", "^testbeds/ny.yaml",
      "testbed: testbeds/ny.yaml:1:1: cannot be read: No such file or directory"),
-    ("settings:\n", "setings:\n", "^setings:", "setings: unknown key 'setings'; allowed: experiment, title, "),
+    ("settings:\n", "setings:\n", "^setings:", "setings: unknown key 'setings'; allowed: experiment, title"),
     ("bsm_window: 800 ps", "bsm_window: 800 nm", "^800 nm",
      "settings.bsm_window: 'nm' is a unit of length, not of time (did you mean 'ns'?)"),
     ("bsm_window: 800 ps", "bsm_window: 800", "^800",
@@ -514,3 +521,19 @@ def test_detectors_that_are_timed_against_each_other_share_a_tagger(bench: Bench
         problems
     )
     assert any("the detectors of hub_bsm feed bob_tagger and hub_tagger" in p for p in problems), problems
+
+
+def test_sources_keep_their_places_among_each_other(bench: Bench) -> None:
+    """A copy of them is read as the same, also where two have one name."""
+    (bench.folder / "shared/testbeds").mkdir(parents=True)
+    (bench.folder / "shared/testbeds/nyc.yaml").write_text("title: Shared\n")
+    bench.edit(TESTBED, "testbed: nyc\n", "include: [../shared/testbeds/nyc.yaml]\ntestbed: nyc\n")
+    bench.edit(TESTBED, "title: Hub and two spokes over 17.6 km of deployed fibre in New York City\n", "")
+    loaded = load_experiment(bench.folder / EXPERIMENT)
+    assert loaded.testbed.title == "Shared"
+    names = beside_each_other(loaded.sources)
+    assert set(names) == {EXPERIMENT, TESTBED, "shared/testbeds/nyc.yaml"}
+    for name, text in names.items():
+        (bench.folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        (bench.folder / "copy" / name).write_text(text)
+    assert load_experiment(bench.folder / "copy" / EXPERIMENT).resolved == loaded.resolved
