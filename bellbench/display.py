@@ -48,6 +48,7 @@ FIGURES = {
     "fidelity": ("swapped-state fidelity", ""),
     "fidelity_lower": ("fidelity, lower bound", ""),
     "fidelity_upper": ("fidelity, upper bound", ""),
+    "fidelity_three_bases": ("fidelity, from ZZ, XX, YY", ""),
     "best_fidelity": ("fidelity, best local frame", ""),
     "purity": ("purity", ""),
     "concurrence": ("concurrence", ""),

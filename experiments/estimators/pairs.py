@@ -130,7 +130,7 @@ class PairFigures:
     visibility_zz: Estimate | None
     visibility_xx: Estimate | None
     visibility_yy: Estimate | None
-    fidelity: Estimate | None
+    fidelity_three_bases: Estimate | None
     """From ZZ, XX and YY together."""
     fidelity_bounds: FidelityBounds | None
     """From ZZ and XX."""
@@ -151,7 +151,7 @@ def figures(settings: Mapping[str, Cells], state: BellState) -> PairFigures:
         visibility_zz=z,
         visibility_xx=x,
         visibility_yy=y,
-        fidelity=None if z is None or x is None or y is None else fidelity(z, x, y),
+        fidelity_three_bases=None if z is None or x is None or y is None else fidelity(z, x, y),
         fidelity_bounds=(
             None if z is None or x is None else two_basis_bounds(settings["ZZ"], settings["XX"], state)
         ),

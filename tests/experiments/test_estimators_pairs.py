@@ -87,9 +87,9 @@ def test_s_of_each_bell_state_and_of_its_frame(state: BellState) -> None:
     settings = {name: cells(np.round(1e6 * shares(density(state), name)).astype(int)) for name in SETTINGS}
     found = figures(settings, state)
     assert found.chsh_s is not None
-    assert found.fidelity is not None
+    assert found.fidelity_three_bases is not None
     assert found.chsh_s.value == pytest.approx(2 * sqrt(2), abs=1e-5)
-    assert found.fidelity.value == pytest.approx(1, abs=1e-5)
+    assert found.fidelity_three_bases.value == pytest.approx(1, abs=1e-5)
     for other in STATES:
         towards = figures(settings, other)
         assert towards.chsh_s is not None

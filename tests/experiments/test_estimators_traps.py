@@ -95,7 +95,7 @@ def test_one_basis_proves_nothing() -> None:
     assert found.fidelity_bounds.upper.value == pytest.approx(0.5, abs=1e-5)
     # From one basis there is no fidelity and no bound on it, and none in what is stored.
     alone = figures({"ZZ": settings["ZZ"]}, "Phi+")
-    assert alone.fidelity is None
+    assert alone.fidelity_three_bases is None
     assert alone.fidelity_bounds is None
     assert set(to_json(alone, alone)) == {"visibility_zz", "qber_z"}
 

@@ -91,7 +91,7 @@ class MeasureVisibility(MeasurePair):
         "visibility_zz",
         "visibility_xx",
         "visibility_yy",
-        "fidelity",
+        "fidelity_three_bases",
         "fidelity_lower",
         "fidelity_upper",
         "qber_z",
