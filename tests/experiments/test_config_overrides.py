@@ -41,6 +41,7 @@ def test_values_are_read_as_in_the_file_and_the_later_holds() -> None:
     assert bring_up.power == {"alice_pump": 15e-3, "bob_pump": 20e-3}
     assert loaded.experiment.record.around == 20e-9
     assert loaded.overrides["settings.bsm_window"] == "700 ps"
+    assert changed("seed=3").about == {"overrides": {"seed": 3}}  # for run.json
     assert loaded.resolved["experiment"]["settings"]["bsm_window"] == 700e-12
     assert loaded.experiment.swapping.spoke_window == 2200e-12  # as the file has it
 

@@ -1,6 +1,7 @@
 """A plan without its own calibration: it takes over one of an earlier run, makes one first, or is refused."""
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from experiments.engine.outcome import Exit
 from experiments.engine.record import RunFolder
 from experiments.engine.registry import make_step, maker_of
 from experiments.engine.run import RunReport, execute
+from experiments.engine.step import Context
 from tests.experiments import fakes
 from tests.experiments.fakes import BRING_UP, CALIBRATE, MEASURE, TRUE_DELAYS_PS, FakeTagger, ToyBench
 
@@ -158,3 +160,25 @@ async def test_a_calibration_of_the_run_itself_becomes_history(tmp_path: Path) -
     assert {figure.scope for figure in only.figures() if figure.quantity == "detector_delays"} == set(
         fakes.DETECTORS
     )
+
+
+def test_a_step_asks_for_a_calibration_that_is_still_fresh(tmp_path: Path) -> None:
+    store(tmp_path, timedelta(minutes=50))
+    loaded = fakes.experiment(PLAN, calibrations=POLICY)
+    folder = RunFolder.create(tmp_path, "toy")
+    parts: dict[str, Any] = {
+        field.name: None for field in fields(Context) if field.default is field.default_factory
+    }
+    parts |= {"bench": Bench(loaded.testbed, {}), "experiment": loaded.experiment, "folder": folder}
+    context = Context(**{name: parts[name] for name in parts if not name.startswith("_")})
+    found = context.fresh_calibration("delays")
+    assert found
+    assert found.run == "earlier"
+    assert context.fresh_calibration("wavelengths") is None
+    shorter = fakes.experiment(PLAN, calibrations={"delays": {"valid_for": "30 min"}})
+    context.experiment = shorter.experiment
+    assert context.fresh_calibration("delays") is None
+    context.store_calibration("delays", {"utc": datetime.now(UTC).isoformat()})
+    own = context.fresh_calibration("delays")
+    assert own
+    assert (own.run, own.valid_for_s) == (folder.name, 1800.0)
