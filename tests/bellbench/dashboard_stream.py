@@ -65,7 +65,7 @@ MAP: Mapping[str, object] = {
     "analysers": {"alice_analyser": {"node": "alice"}, "bob_analyser": {"node": "bob"}},
     "bell_state_measurements": {"hub_bsm": {"node": "hub"}},
     "detectors": {
-        name: {"tagger": [f"{name.split('_')[0]}_tagger", n % 4 + 1]} for n, name in enumerate(DETECTORS)
+        name: {"tagger": f"{name.split('_')[0]}_tagger.{n % 4 + 1}"} for n, name in enumerate(DETECTORS)
     },
 }
 

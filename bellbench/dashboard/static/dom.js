@@ -27,7 +27,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** One child element for each key, made once and kept in the order of the keys. */
+/** One child element for each key, made once. */
 export class Keyed {
   constructor(parent, make) {
     this.parent = parent;
@@ -42,6 +42,12 @@ export class Keyed {
       this.parent.append(item.root);
     }
     return this.items.get(key);
+  }
+
+  /** Puts the elements that there are into the order of these keys. */
+  arrange(keys) {
+    const roots = keys.filter((key) => this.items.has(key)).map((key) => this.items.get(key).root);
+    if (roots.some((root, n) => root !== this.parent.children[n])) this.parent.append(...roots);
   }
 
   clear() {

@@ -86,7 +86,7 @@ export class Map_ {
 
 /** Where the tagger stands that a detector feeds. */
 function nodeOf(start, detector) {
-  const [tagger] = start.detectors?.[detector]?.tagger ?? [];
+  const [tagger] = start.detectors?.[detector]?.tagger?.split(".") ?? [];
   return start.instruments?.[tagger]?.node;
 }
 

@@ -111,6 +111,7 @@ export class Panels {
     if (run.live.heralds !== null) this.cards.get("heralds").draw(run.live.heralds, 0, count);
     if (run.live.fourfolds !== null) this.cards.get("four-folds").draw(run.live.fourfolds, 0, count);
     this.cards.get("data taken").draw(run.live.live_s, 0, duration);
+    this.cards.arrange([...ordered(run.figures), "heralds", "four-folds", "data taken"]);
   }
 
   grow(run) {
@@ -124,6 +125,7 @@ export class Panels {
         says: `${label} ${both(value, error)} after ${duration(columns.live.at(-1))} of data`,
       });
     }
+    this.growth.arrange(ordered(run.figures));
   }
 
   countCharts(run) {
