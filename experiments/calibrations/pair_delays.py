@@ -30,9 +30,9 @@ from experiments.engine.events import Happened
 from experiments.engine.motion import turn
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
+from experiments.engine.switching import connect
 from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting, linear
-from experiments.measurements.pair_light import lead_light
 
 MIXED = Setting("pair delays", (linear(0), linear(45)))
 _SHIFTS = "shifts of taggers"
@@ -70,7 +70,7 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
     async def run(self, context: Context) -> None:
         bench, pair = context.bench, context.experiment.pair(self.parameters.pair)
         context.progress("leading the light, turning wave plates")
-        await lead_light(pair, bench, context.clock)
+        await connect(pair.switches, bench, context.clock)
         await turn(MIXED.angles(bench, pair.analysers), context.clock)
         begin, end = context.tags.window(self.parameters.duration)
         captures = context.tags.capture(begin, end)

@@ -8,54 +8,27 @@ fit the testbed is said by `faults`: above all light of a probe that could come 
 counted.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from operator import mul
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from drivers.capabilities import (
-    Attenuator,
-    NanowireBias,
-    OpticalSwitch,
-    Polarimeter,
-    PolarizationController,
-    Shutter,
-)
+from drivers.capabilities import Polarimeter, PolarizationController
 from drivers.units import Fraction, Radians, Seconds
 from experiments.config.inventory import Inventory
-from experiments.config.lightpaths import ends, stages
-from experiments.config.model import Name, NotNegative, Number, Part, Positive
+from experiments.config.led_light import LedLight
+from experiments.config.model import Name, NotNegative, Positive
 from experiments.config.problems import Fault, choices, show_value
-from experiments.config.testbed import OutputNumber, Testbed
+from experiments.config.testbed import Testbed
 
 PARALLEL = 0.98
 """Cosine of the angle between two probes' Stokes vectors from which on they count as one: 11 degrees."""
 FEWEST_PLATES = 3
 StrategyName = Literal["stokes", "gradient", "line", "nelder_mead"]
-StokesVector = tuple[Number, Number, Number]
 
 
-class Arrangement(Part):
-    """How light is led. `switches` says for each optical switch which inputs lead to which outputs; they are
-    set one after the other in this order, and back in the reverse order. Of all shutters (and attenuators
-    with one) that a link names, those here are `open` and the others closed: closed before anything is
-    switched, opened after everything has been."""
-
-    switches: dict[Name, dict[OutputNumber, OutputNumber]] = Field(default_factory=dict)
-    open: tuple[Name, ...] = ()
-
-
-class Probe(Arrangement):
-    """A laser beam of the testbed with a polarization of its own, and how it is led while it is measured."""
-
-    beam: Name
-    reference: StokesVector | None = None
-    """Its Stokes vector at the sensor behind a link that turns nothing, where that is not the beam's own
-    because the way to the sensor turns it; `reference_polarization` measures it."""
-
-
-class Compensation(Part):
+class Compensation(LedLight):
     """How one link is compensated.
 
     `trigger` and `stop` are the mean fidelity of the probes, or one less the mean QBER of the pairs, source
@@ -72,7 +45,6 @@ class Compensation(Part):
     fast_axes: tuple[Radians, ...] = ()
     """Of a controller that changes its plates' retardance."""
     strategy: StrategyName = "stokes"
-    probes: tuple[Probe, ...] = ()
     polarimeter: Name | None = None
     """Where the probes end; or they are counted behind an `analyser`."""
     analyser: Name | None = None
@@ -80,10 +52,6 @@ class Compensation(Part):
     """Or no probes, but coincidences of this pair of the section `pairs`."""
     state: Literal["Phi+", "Phi-", "Psi+", "Psi-"] = "Phi+"
     """Which Bell state the pairs of `pair` shall arrive in."""
-    photons: Arrangement = Arrangement()
-    """How light is led while photons are measured."""
-    unbiased: tuple[Name, ...] = ()
-    """Bias electronics of nanowires that are switched off while a probe is let in."""
     trigger: Fraction = 0.99
     stop: Fraction = 0.995
     cadence: Annotated[Seconds, Positive] | None = 20.0
@@ -124,31 +92,6 @@ class Compensation(Part):
         """Whether it is judged by tags, of pairs or of weak probes."""
         return self.pair is not None or self.analyser is not None
 
-    @property
-    def shutters(self) -> tuple[str, ...]:
-        """All shutters that any arrangement names."""
-        named = [*self.photons.open, *(name for probe in self.probes for name in probe.open)]
-        return tuple(dict.fromkeys(named))
-
-    @property
-    def switches(self) -> tuple[str, ...]:
-        named = [*self.photons.switches, *(name for probe in self.probes for name in probe.switches)]
-        return tuple(dict.fromkeys(named))
-
-    def connections(self, arrangement: Arrangement) -> Mapping[str, Mapping[int, int]]:
-        """Where each input leads that this link ever connects; 0 is nowhere, since another input has its
-        output or was never connected."""
-        whole: dict[str, dict[int, int]] = {}
-        for other in (self.photons, *self.probes):
-            for switch, ways in other.switches.items():
-                whole.setdefault(switch, {}).update(dict.fromkeys(ways, 0))
-        for switch, ways in self.photons.switches.items():
-            taken = set(arrangement.switches.get(switch, {}).values())
-            whole[switch].update({i: o for i, o in ways.items() if o not in taken})
-        for switch, ways in arrangement.switches.items():
-            whole[switch].update(ways)
-        return whole
-
     def faults(self, inventory: Inventory, pairs: Collection[str]) -> Iterator[Fault]:
         """What does not fit the testbed or the section `pairs`, whose names are given."""
         yield from self._wrong_actuator(inventory)
@@ -160,27 +103,8 @@ class Compensation(Part):
             yield Fault(("polarimeter",), wrong)
         if self.analyser and (wrong := inventory.wrong_name("analysers", self.analyser)):
             yield Fault(("analyser",), wrong)
-        for number, name in enumerate(self.unbiased):
-            if wrong := inventory.wrong_instrument(name, NanowireBias):
-                yield Fault(("unbiased", number), wrong)
-            elif isinstance(unit := inventory.drivers.get(name), NanowireBias) and not unit.has_switch:
-                yield Fault(
-                    ("unbiased", number),
-                    f"{name} cannot disconnect its bias; protect its nanowires by a switch or a shutter",
-                )
-        wrong_arrangements = [
-            *_wrong_arrangement(inventory, self.photons, ("photons",)),
-            *(
-                fault
-                for number, probe in enumerate(self.probes)
-                for fault in _wrong_arrangement(inventory, probe, ("probes", number))
-            ),
-        ]
-        yield from wrong_arrangements
-        wrong_beams = list(self._wrong_beams(inventory))
-        yield from wrong_beams
-        if not wrong_arrangements and not wrong_beams:
-            yield from self._wrong_light(inventory.testbed)
+        yield from self.wrong_light(inventory, self.polarimeter or self.analyser)
+        yield from self._parallel(inventory.testbed)
 
     def _wrong_actuator(self, inventory: Inventory) -> Iterator[Fault]:
         for number, name in enumerate(self.plates):
@@ -214,71 +138,14 @@ class Compensation(Part):
                 (right,), f"{len(given)} given for the {driver.actuators} plates of {self.controller}"
             )
 
-    def _wrong_beams(self, inventory: Inventory) -> Iterator[Fault]:
-        testbed = inventory.testbed
-        directions = []
-        for number, probe in enumerate(self.probes):
-            if wrong := inventory.wrong_name("beams", probe.beam):
-                yield Fault(("probes", number, "beam"), wrong)
-            elif beam := testbed.beams.get(probe.beam):
-                directions.append(beam.polarization.stokes)
+    def _parallel(self, testbed: Testbed) -> Iterator[Fault]:
+        beams = [testbed.beams.get(probe.beam) for probe in self.probes]
+        directions = [beam.polarization.stokes for beam in beams if beam]
         if not self.probes or len(directions) < len(self.probes):
             return
         if all(abs(sum(map(mul, directions[0], other))) > PARALLEL for other in directions):
             yield Fault(
                 ("probes",),
-                "one polarization does not show the whole rotation; give two beams that are not parallel, like "
-                "one of H and one of D",
+                "one polarization does not show the whole rotation; give two beams that are not parallel, "
+                "like one of H and one of D",
             )
-
-    def _wrong_light(self, testbed: Testbed) -> Iterator[Fault]:
-        """Whether probes come where they are measured, and only there. Crosstalk of switches is no matter of
-        the lay-out; a shutter is what keeps it away."""
-        sensor = self.polarimeter or self.analyser
-        for number, probe in enumerate(self.probes):
-            path = testbed.beams[probe.beam].path
-            led = ends(testbed, path, self.connections(probe))
-            if sensor not in led:
-                there = f"it can end at {', '.join(sorted(led))}" if led else "it ends in the dark"
-                yield Fault(("probes", number), f"led so, {probe.beam} does not come to {sensor}; {there}")
-            elif astray := sorted(led - {sensor}):
-                yield Fault(
-                    ("probes", number),
-                    f"led so, {probe.beam} can also come to {', '.join(astray)}; say how every switch on its "
-                    "way stands",
-                )
-            leaks = sorted(ends(testbed, path, self.connections(self.photons)) - {self.polarimeter})
-            closed = set(self.shutters) - set(self.photons.open)
-            if leaks and not any(stage.name in closed for stage in stages(testbed, path)):
-                yield Fault(
-                    ("photons",),
-                    f"while photons are measured, {probe.beam} can come to {', '.join(leaks)}; lead it "
-                    "elsewhere by a switch, or put a shutter in its path that only its probe opens",
-                )
-
-
-def _wrong_arrangement(
-    inventory: Inventory, arrangement: Arrangement, at: tuple[str | int, ...]
-) -> Iterator[Fault]:
-    for name, ways in arrangement.switches.items():
-        if wrong := inventory.wrong_instrument(name, OpticalSwitch):
-            yield Fault((*at, "switches", name), wrong, at_key=True)
-            continue
-        switch = inventory.drivers.get(name)
-        if not isinstance(switch, OpticalSwitch):
-            continue  # its entry has an error of its own
-        for input_, output in ways.items():
-            here = (*at, "switches", name, str(input_))
-            if input_ not in switch.inputs:
-                missing = f"{name} has no input {input_}; {choices(str(input_), map(str, switch.inputs))}"
-                yield Fault(here, missing, at_key=True)
-            if output not in switch.outputs:
-                yield Fault(
-                    here, f"{name} has no output {output}; {choices(str(output), map(str, switch.outputs))}"
-                )
-    for number, name in enumerate(arrangement.open):
-        if isinstance(driver := inventory.drivers.get(name), Attenuator):
-            if not driver.has_shutter:
-                yield Fault((*at, "open", number), f"{name} is an attenuator without a shutter")
-        elif wrong := inventory.wrong_instrument(name, Shutter):
-            yield Fault((*at, "open", number), wrong)

@@ -1,7 +1,7 @@
 """The bench of a run: the testbed with its instruments, and the run's numbering of its detectors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from drivers.capabilities import Instrument
@@ -17,6 +17,9 @@ class Bench:
 
     testbed: Testbed
     instruments: Mapping[str, Instrument]
+    zeros_rad: dict[str, float] = field(default_factory=dict)
+    """Where the fast axis of a wave plate stands, from H, while its mount stands at zero, as far as it is
+    calibrated: by mount."""
 
     @property
     def detectors(self) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ from drivers.capabilities import (
     RotationMount,
     TimeTagger,
 )
+from experiments.calibrations.analyser_step import take_over_optics
+from experiments.calibrations.polarization.lighting import shut_probes
 from experiments.config.experiment import Experiment
 from experiments.config.plan import BringUp, Wait
 from experiments.engine.bench import Bench
@@ -56,9 +58,9 @@ class BringUpStep(Step[BringUp]):
     """`bring_up`: thresholds, homing, bias, light."""
 
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
-        del experiment
         named = self.parameters.threshold.keys() | self.parameters.bias.keys() | self.parameters.power.keys()
-        return named | {i.name for i in _moving(bench)}
+        shutters = {name for link in experiment.compensation.values() for name in link.shutters}
+        return named | shutters | {i.name for i in _moving(bench)}
 
     def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
         del experiment
@@ -73,6 +75,8 @@ class BringUpStep(Step[BringUp]):
 
     async def run(self, context: Context) -> None:
         bench, clock = context.bench, context.clock
+        take_over_optics(context)
+        await shut_probes(context.experiment, bench)
         context.progress("setting thresholds")
         for name, volts in self.parameters.threshold.items():
             await _set_threshold(bench, bench.get(name, TimeTagger), volts)

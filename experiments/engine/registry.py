@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from experiments.calibrations.analyser_step import CalibrateAnalyserStep
 from experiments.calibrations.delay_step import CalibrateDelaysStep
 from experiments.calibrations.pair_delays import CalibratePairDelaysStep
 from experiments.calibrations.polarization.step import (
@@ -20,6 +21,7 @@ from experiments.measurements.visibility import MeasureVisibilityStep
 
 STEPS: dict[str, type[Step[Any]]] = {
     "bring_up": BringUpStep,
+    "calibrate_analyser": CalibrateAnalyserStep,
     "calibrate_delays": CalibrateDelaysStep,
     "calibrate_pair_delays": CalibratePairDelaysStep,
     "characterize_pair": CharacterizePairStep,

@@ -15,6 +15,10 @@ from drivers.capabilities import RotationMount
 from experiments.engine.bench import Bench
 from experiments.estimators.bell import CHSH_ANGLES
 
+OPTICS = "optics of {}"
+"""The calibration that says how an analyser differs from the ideal one while its mounts stand at
+`mount_angles`, an `AnalyserOptics`."""
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -47,13 +51,22 @@ class Setting:
     analyses: tuple[Analysis, Analysis]
 
     def angles(self, bench: Bench, analysers: tuple[str, str]) -> dict[RotationMount, float]:
-        """The angle of each wave plate of these analysers in radians."""
+        """Where the mount of each wave plate of these analysers has to stand, in radians."""
         angles: dict[RotationMount, float] = {}
         for name, analysis in zip(analysers, self.analyses, strict=True):
-            analyser = bench.testbed.analysers[name]
-            angles[bench.get(analyser.qwp, RotationMount)] = analysis.qwp_rad
-            angles[bench.get(analyser.hwp, RotationMount)] = analysis.hwp_rad
+            angles |= mount_angles(bench, name, analysis)
         return angles
+
+
+def mount_angles(bench: Bench, analyser: str, analysis: Analysis) -> dict[RotationMount, float]:
+    """Where the mounts of an analyser have to stand, in radians, so that the fast axes of its plates are
+    where the analysis wants them: less by the plates' zeros, as far as these are calibrated."""
+    stands = bench.testbed.analysers[analyser]
+    wanted = {stands.qwp: analysis.qwp_rad, stands.hwp: analysis.hwp_rad}
+    return {
+        bench.get(name, RotationMount): angle - bench.zeros_rad.get(name, 0.0)
+        for name, angle in wanted.items()
+    }
 
 
 ZZ_XX_YY: Mapping[str, Setting] = {

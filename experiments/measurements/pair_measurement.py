@@ -11,8 +11,8 @@ from experiments.config.plan.pairs import MeasurePair
 from experiments.config.settings import PairSettings
 from experiments.engine.bench import Bench
 from experiments.engine.step import Context
+from experiments.engine.switching import connect
 from experiments.measurements.pair_dwell import PairDwell, PairSlice
-from experiments.measurements.pair_light import lead_light
 from experiments.measurements.pair_tally import CountsOfPair, PairTally
 from experiments.measurements.settings_loop import MeasuringStep
 from timetags.clocks.track import Track
@@ -42,7 +42,7 @@ class PairStep(MeasuringStep[M, PairDwell, CountsOfPair], Generic[M]):
         return super().changes(bench, experiment) | set(self.pair(experiment).switches)
 
     async def prepare(self, context: Context) -> None:
-        await lead_light(self.pair(context.experiment), context.bench, context.clock)
+        await connect(self.pair(context.experiment).switches, context.bench, context.clock)
 
     def open_dwell(self, context: Context, setting: str, seconds: float) -> PairDwell:
         pair, tracker = self.pair(context.experiment), self._tracker(context)

@@ -23,12 +23,10 @@ from experiments.estimators.tomography import (
     reconstruct,
     resampled,
 )
-from experiments.measurements.analysers import Analysis, Setting, circular, linear
+from experiments.measurements.analysers import OPTICS, Analysis, Setting, circular, linear
 from experiments.measurements.pair_measurement import PairStep
 from experiments.measurements.pair_tally import CountsOfPair, PairTally, unknown
 
-OPTICS = "optics of {}"
-"""The calibration that says how an analyser differs from the ideal one, an `AnalyserOptics`."""
 _RESAMPLING = 0x70B0
 """Seed of the bootstrap: the same counts give the same error bars."""
 

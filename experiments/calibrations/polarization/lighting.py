@@ -12,19 +12,18 @@ leaves the probes shut.
 import asyncio
 from contextlib import suppress
 
-from drivers.capabilities import Attenuator, NanowireBias, OpticalSwitch, Shutter
+from drivers.capabilities import Attenuator, NanowireBias, Shutter
 from drivers.errors import InstrumentError
-from experiments.config.compensation import Arrangement, Compensation, Probe
+from experiments.config.experiment import Experiment
+from experiments.config.led_light import Arrangement, LedLight, Probe
 from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
 from experiments.engine.motion import settle
 from experiments.engine.outcome import RunError
+from experiments.engine.switching import connect
 
-SWITCHING_S = 5.0
-"""Deadline for switches and shutters, in seconds of run clock; they take some milliseconds."""
-MIRRORS_S = 0.03
-"""Rest after a switch shows new connections: one that shows them before its mirrors have turned needs 10 to
-25 ms (polatis_switch.md)."""
+OPENING_S = 5.0
+"""Deadline for a shutter, in seconds of run clock."""
 BIASING_S = 10.0
 POLL_S = 0.01
 
@@ -32,11 +31,11 @@ POLL_S = 0.01
 class Lighting:
     """How the light of one link is led. `clock` is asked for anew every time: that of a step ends with it."""
 
-    def __init__(self, settings: Compensation, bench: Bench) -> None:
-        self._settings = settings
-        self._switches = {name: bench.get(name, OpticalSwitch) for name in settings.switches}
-        self._shutters = {name: _shutter(bench, name) for name in settings.shutters}
-        self._units = [bench.get(name, NanowireBias) for name in settings.unbiased]
+    def __init__(self, led: LedLight, bench: Bench) -> None:
+        self._photons = led.photons
+        self._bench, self._switches = bench, led.switches
+        self._shutters = {name: _shutter(bench, name) for name in led.shutters}
+        self._units = [bench.get(name, NanowireBias) for name in led.unbiased]
         self._dark: list[NanowireBias] = []
         """Units that were switched off for a probe and are to be switched on again."""
 
@@ -59,13 +58,16 @@ class Lighting:
 
     async def to_photons(self, clock: RunClock) -> None:
         """Let the photons in, and no probe."""
-        photons = self._settings.photons
-        await self._shut(photons)
-        await self._lead(photons, clock, back=True)
+        await self._shut(self._photons)
+        await self._lead(self._photons, clock, back=True)
         for unit in tuple(self._dark):
             await unit.set_enabled(True)
             await settle([unit], clock, BIASING_S, POLL_S)
             self._dark.remove(unit)
+
+    async def shut(self) -> None:
+        """Close every shutter that photons do not need open, and see that they are closed."""
+        await self._shut(self._photons)
 
     async def shut_probes(self) -> None:
         """Close every shutter of the link, whatever else has failed. Never raises because of an
@@ -84,28 +86,18 @@ class Lighting:
                 raise RunError(f"{shutter.name} ({shutter.address}): is open after it was closed")
 
     async def _lead(self, arrangement: Arrangement, clock: RunClock, *, back: bool = False) -> None:
-        ways, moved = list(arrangement.switches.items()), False
-        for name, wanted in reversed(ways) if back else ways:
-            switch = self._switches[name]
-            stands = await switch.connections()
-            moves = {i: o for i, o in wanted.items() if stands.get(i) != o}
-            for input_, output in moves.items():
-                await switch.connect(input_, output)
-            if not moves:
-                continue
-            moved = True
-            await settle([switch], clock, SWITCHING_S, POLL_S)
-            stands = await switch.connections()
-            if any(stands.get(i) != o for i, o in moves.items()):
-                raise RunError(
-                    f"{switch.name} ({switch.address}): connects {dict(stands)} after it was set to "
-                    f"{wanted}. See whether somebody else controls it"
-                )
-        if moved:
-            await clock.sleep(MIRRORS_S)
+        ways = list(arrangement.switches.items())
+        await connect(dict(reversed(ways) if back else ways), self._bench, clock)
         opening = [self._shutters[name] for name in arrangement.open]
         await asyncio.gather(*(shutter.set_open(True) for shutter in opening))
-        await settle(opening, clock, SWITCHING_S, POLL_S)
+        await settle(opening, clock, OPENING_S, POLL_S)
+
+
+async def shut_probes(experiment: Experiment, bench: Bench) -> None:
+    """Close the shutters of all probes that the experiment knows, as before any light is switched on. Raises
+    RunError when one stays open."""
+    for settings in experiment.compensation.values():
+        await Lighting(settings, bench).shut()
 
 
 def _shutter(bench: Bench, name: str) -> Shutter | Attenuator:

@@ -5,7 +5,6 @@ photon pairs themselves."""
 
 import numpy as np
 
-from drivers.capabilities import RotationMount
 from experiments.calibrations.polarization.counting import PairPeak, ps, tags_of
 from experiments.calibrations.polarization.lighting import Lighting
 from experiments.calibrations.polarization.probes import reference_of
@@ -17,9 +16,10 @@ from experiments.engine.bench import Bench
 from experiments.engine.motion import turn
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context
+from experiments.engine.switching import connect
 from experiments.estimators.analyser import IDEAL, AnalyserOptics
 from experiments.estimators.bell import SIGNS
-from experiments.measurements.analysers import Analysis, Setting, circular, linear
+from experiments.measurements.analysers import OPTICS, Analysis, Setting, circular, linear, mount_angles
 
 FEWEST = 100
 """Fewer photons or coincidences than this in a setting say nothing about polarization."""
@@ -35,8 +35,7 @@ class ProbesAtAnalyser:
         assert settings.analyser is not None
         self._settings, self._lighting = settings, lighting
         self._name = settings.analyser
-        analyser = bench.testbed.analysers[settings.analyser]
-        self._qwp, self._hwp = (bench.get(name, RotationMount) for name in (analyser.qwp, analyser.hwp))
+        self._mounts = mount_angles(bench, settings.analyser, STOKES_SETTINGS[0])
         self._detectors = bench.spoke_detectors(settings.analyser)
         beams = [bench.testbed.beams[probe.beam] for probe in settings.probes]
         self.sent = np.array([beam.polarization.stokes for beam in beams])
@@ -44,7 +43,7 @@ class ProbesAtAnalyser:
 
     @property
     def instruments(self) -> set[str]:
-        return {self._qwp.name, self._hwp.name, *self._lighting.instruments}
+        return {*(mount.name for mount in self._mounts), *self._lighting.instruments}
 
     async def get_ready(self, context: Context) -> None:
         """Nothing takes long."""
@@ -52,12 +51,11 @@ class ProbesAtAnalyser:
     async def look(self, context: Context) -> Look:
         """The Stokes vectors from the contrasts of the two outputs, by what an analyser as it is calibrated
         projects on."""
-        optics = context.calibrations.find(optics_name(self._name), AnalyserOptics) or IDEAL
+        optics = context.calibrations.find(OPTICS.format(self._name), AnalyserOptics) or IDEAL
         contrasts = np.zeros((len(self._settings.probes), len(STOKES_SETTINGS)))
         directions, offsets = np.zeros((len(STOKES_SETTINGS), 3)), np.zeros(len(STOKES_SETTINGS))
         for k, analysis in enumerate(STOKES_SETTINGS):
-            qwp, hwp = analysis.qwp_rad, analysis.hwp_rad
-            await turn({self._qwp: qwp, self._hwp: hwp}, context.clock)
+            await turn(mount_angles(context.bench, self._name, analysis), context.clock)
             offsets[k], directions[k] = contrast(optics, analysis)
             for number, probe in enumerate(self._settings.probes):
                 await self._lighting.to_probe(probe, context.clock)
@@ -81,26 +79,26 @@ class PairsAtAnalysers:
     def __init__(self, settings: Compensation, pair: PairSettings, bench: Bench, lighting: Lighting) -> None:
         self._settings, self._pair, self._lighting = settings, pair, lighting
         self._detectors = tuple(bench.spoke_detectors(name) for name in pair.analysers)
-        self._turns = [setting.angles(bench, pair.analysers) for setting in BASES]
+        self._bases = list(zip(BASES, (SIGNS[settings.state].z, SIGNS[settings.state].x), strict=True))
         self._peak = PairPeak()
-        signs = SIGNS[settings.state]
-        self._signs = (signs.z, signs.x)
+        self._mounts = BASES[0].angles(bench, pair.analysers)
         self.sent = self.reference = np.zeros((0, 3))
 
     @property
     def instruments(self) -> set[str]:
-        return {mount.name for angles in self._turns for mount in angles} | self._lighting.instruments
+        return {mount.name for mount in self._mounts} | {*self._pair.switches} | self._lighting.instruments
 
     async def get_ready(self, context: Context) -> None:
         """Photons in, if they are not."""
+        await connect(self._pair.switches, context.bench, context.clock)
         await self._lighting.to_photons(context.clock)
 
     async def look(self, context: Context) -> Look:
         """The basis in which the analysers stand already comes first."""
         first, second = self._detectors
         errors: Floats = np.zeros(len(BASES))
-        for k in range(len(BASES)):
-            await turn(self._turns[k], context.clock)
+        for k, (basis, sign) in enumerate(self._bases):
+            await turn(basis.angles(context.bench, self._pair.analysers), context.clock)
             tags = await tags_of(context, (*first, *second), self._settings.dwell)
             counts = await self._peak.coincidences(
                 tags, first, second, ps(self._pair.window), ps(self._pair.window_centre)
@@ -112,15 +110,9 @@ class PairsAtAnalysers:
                     f"{self._settings.dwell:g} s say nothing about polarization; choose a longer dwell"
                 )
             correlation = (counts[0, 0] + counts[1, 1] - counts[0, 1] - counts[1, 0]) / total
-            errors[k] = (1 - self._signs[k] * correlation) / 2
-        self._turns.reverse()
-        self._signs = self._signs[::-1]
+            errors[k] = (1 - sign * correlation) / 2
+        self._bases.reverse()
         return Look(float(errors.mean()), len(BASES), pair_fidelity=float(1 - errors.sum()))
-
-
-def optics_name(analyser: str) -> str:
-    """The name of an analyser's calibration."""
-    return f"optics of {analyser}"
 
 
 def contrast(optics: AnalyserOptics, analysis: Analysis) -> tuple[float, Floats]:

@@ -12,7 +12,8 @@ from drivers.errors import RefusedError
 from experiments.calibrations.polarization.lighting import Lighting
 from experiments.calibrations.polarization.search import Look, probed
 from experiments.calibrations.polarization.sphere import Floats, unit
-from experiments.config.compensation import Compensation, Probe
+from experiments.config.compensation import Compensation
+from experiments.config.led_light import Probe
 from experiments.engine.bench import Bench
 from experiments.engine.motion import settle
 from experiments.engine.outcome import RunError

@@ -6,9 +6,12 @@ after an alignment with the photons themselves, and keeps how the probes look th
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from experiments.calibrations.polarization.sphere import Floats
+import numpy as np
+
+from experiments.calibrations.polarization.sphere import Floats, unit
 from experiments.calibrations.polarization.upkeep import LinkUpkeep
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CompensatePolarization, LinkStep, ReferencePolarization
@@ -18,6 +21,10 @@ from experiments.engine.outcome import RunError
 from experiments.engine.record import utc_now
 from experiments.engine.step import Context, Step, StepClock
 
+REFERENCE = "polarization reference of {}"
+"""The name of a link's reference."""
+POLICY = "polarization reference"
+"""The name that the section `calibrations` has for those of all links."""
 KEPT = "kept links"
 """The name under which `Calibrations` has the upkeep of each link."""
 
@@ -71,6 +78,7 @@ class StepOnLinks(Step[L]):
             context.calibrations.put(KEPT, kept)
         if link not in kept.links:
             kept.links[link] = LinkUpkeep.of(link, context.experiment, context.bench, context.seed)
+            _take_over_reference(context, kept.links[link])
         return kept.links[link]
 
 
@@ -94,8 +102,8 @@ class CompensatePolarizationStep(StepOnLinks[CompensatePolarization]):
                 reached, wanted = 1 - found.after.error, upkeep.settings.stop
                 raise RunError(
                     f"the polarization of {link} came to {reached:.4f} of {wanted:g} ({found.reason}, "
-                    f"{found.settings} settings). See whether the controller turns the light, or choose another "
-                    "strategy"
+                    f"{found.settings} settings). See whether the controller turns the light, or choose "
+                    "another strategy"
                 )
             if upkeep not in context.maintenance:
                 context.maintenance.append(upkeep)
@@ -118,10 +126,6 @@ class ReferencePolarizationStep(StepOnLinks[ReferencePolarization]):
             self.safe_points += 1
 
     def _keep(self, context: Context, upkeep: LinkUpkeep, images: list[Floats]) -> None:
-        import numpy as np
-
-        from experiments.calibrations.polarization.sphere import unit
-
         mean = unit(np.mean(images, axis=0))
         error = np.std(images, axis=0, ddof=1) / np.sqrt(len(images))
         upkeep.refer_to(mean)
@@ -140,9 +144,31 @@ class ReferencePolarizationStep(StepOnLinks[ReferencePolarization]):
             "looks": len(images),
             "stokes": probes,
         }
-        context.store_calibration(f"polarization reference of {upkeep.name}", record)
+        context.store_calibration(REFERENCE.format(upkeep.name), record)
         message = f"polarization reference of {upkeep.name}: {len(probes)} probes, {len(images)} looks"
         context.announce(Happened("calibrated", message, {"calibration": "polarization reference", **record}))
+
+
+def _take_over_reference(context: Context, upkeep: LinkUpkeep) -> None:
+    """Use the reference that an earlier run kept, where the section `calibrations` asks for one. Raises
+    RunError where it is too old or missing, unless `when_old: renew` lets that be."""
+    policy = context.experiment.calibrations.get(POLICY)
+    if policy is None or not upkeep.settings.probes:
+        return
+    name = REFERENCE.format(upkeep.name)
+    known = context.fresh_calibration(name)
+    if known is not None and known.is_fresh(datetime.now(UTC), policy.valid_for):
+        stokes = known.record["stokes"]
+        vectors = [[each["value"] for each in stokes[probe.beam]] for probe in upkeep.settings.probes]
+        upkeep.refer_to(np.array(vectors, dtype=np.float64))
+        context.use_calibration(name, {**known.record, "taken_over": {"run": known.run}})
+        details = {"calibration": name, "run": known.run}
+        context.announce(Happened("calibration taken over", f"{name} of {known.run}", details))
+    elif policy.when_old == "refuse":
+        raise RunError(
+            f"{name}: there is none that is young enough. Run reference_polarization on the aligned link, or "
+            "write when_old: renew to take the probes' own polarizations"
+        )
 
 
 def _least(found: dict[str, float | None]) -> float | None:

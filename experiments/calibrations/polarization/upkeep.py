@@ -31,7 +31,8 @@ GONE = "compensation failed"
 
 @dataclass
 class Books:
-    """What keeping one link has cost and brought since the run began. Times in seconds of run clock."""
+    """What keeping one link has cost and brought since it was good for the first time. Times in seconds of
+    run clock."""
 
     since_s: float
     looks: int = 0
@@ -100,8 +101,6 @@ class LinkUpkeep:
         context.progress(f"polarization of {self.name}")
         await self.sensor.get_ready(context)
         began = context.clock.now()
-        if not self.books.looks:
-            self.books.since_s = began
         context.announce(Uptime("down", f"polarization of {self.name}"))
         try:
             found = await self._search(context, trigger, began)
@@ -160,9 +159,12 @@ class LinkUpkeep:
 
     def _enter(self, context: Context, found: Found, took_s: float) -> None:
         books, settings = self.books, self.settings
+        if not books.looks:
+            books.since_s = context.clock.now()  # before, there was nothing to keep up
+        else:
+            books.down_s += took_s
         books.looks += 1
         books.settings += found.settings
-        books.down_s += took_s
         books.last = found
         if not found.moved:
             self._show(context, found.before, "check")

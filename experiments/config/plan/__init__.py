@@ -16,6 +16,7 @@ from experiments.config.plan.pairs import (
 )
 from experiments.config.plan.preparing import (
     BringUp,
+    CalibrateAnalyser,
     CalibrateDelays,
     CompensatePolarization,
     ReferencePolarization,
@@ -27,6 +28,7 @@ __all__ = [
     "STEPS",
     "Basis",
     "BringUp",
+    "CalibrateAnalyser",
     "CalibrateDelays",
     "CalibratePairDelays",
     "CharacterizePair",
@@ -52,6 +54,7 @@ STEPS: dict[str, type[PlanStep]] = {
     step.kind: step
     for step in (
         BringUp,
+        CalibrateAnalyser,
         CalibrateDelays,
         CalibratePairDelays,
         CharacterizePair,

@@ -8,7 +8,9 @@ from pydantic import Field, Strict
 from drivers.capabilities import Laser, NanowireBias, TimeTagger
 from drivers.units import Amperes, Seconds, Volts, Watts
 from experiments.config.inventory import Inventory
+from experiments.config.led_light import Arrangement, LedLight, Probe
 from experiments.config.model import Name, Positive
+from experiments.config.plan.measuring import SETTING_S
 from experiments.config.plan.step import LinkStep, PlanStep, SetPoint, SwappingStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
@@ -16,6 +18,9 @@ from experiments.config.settings import Sections
 BRING_UP_S = 60.0
 """An estimate for the duration of a bring-up: homing a K10CR1 takes up to 40 s (thorlabs_k10cr1.md), the
 rest is lasers and bias currents."""
+ANALYSER_SETTINGS = 24
+ROUND = 0.01
+"""S3 up to which light counts as linear."""
 COMPENSATING_S = 30.0
 """An estimate for one link: some looks of a second or two, each behind a turn of the plates."""
 
@@ -96,11 +101,52 @@ class CompensatePolarization(LinkStep):
         return COMPENSATING_S * max(1, len(self.links))
 
 
+class CalibrateAnalyser(PlanStep):
+    """Find how the wave plates of an analyser stand and retard, from counts of `dwell` in each of 24
+    settings, in the light of a beam of known linear polarization that is led there. Measurements of the plan
+    turn the plates by it from then on."""
+
+    kind = "calibrate_analyser"
+    makes = ("optics",)
+    analyser: Name
+    light: Probe
+    photons: Arrangement = Arrangement()
+    """How light is led afterwards."""
+    dwell: Annotated[Seconds, Positive] = 1.0
+
+    @property
+    def led(self) -> LedLight:
+        """The light of the step, as something that is led."""
+        return LedLight(probes=(self.light,), photons=self.photons)
+
+    def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
+        yield from super().faults(inventory, sections)
+        if wrong := inventory.wrong_name("analysers", self.analyser):
+            yield Fault(("analyser",), wrong)
+        for fault in self.led.wrong_light(inventory, self.analyser):
+            at = fault.path
+            yield fault._replace(path=("light", *at[2:]) if at[0] == "probes" else at)
+        beam = inventory.testbed.beams.get(self.light.beam)
+        if beam and abs(beam.polarization.stokes[2]) > ROUND:
+            yield Fault(
+                ("light", "beam"), f"{self.light.beam} is not linear, which the calibration relies on"
+            )
+
+    @property
+    def recording_s(self) -> float:
+        return ANALYSER_SETTINGS * self.dwell
+
+    @property
+    def estimated_s(self) -> float:
+        return self.recording_s + ANALYSER_SETTINGS * SETTING_S
+
+
 class ReferencePolarization(LinkStep):
     """Take these links as they stand for good ones: keep how their probes look there, as the mean of
     `looks`."""
 
     kind = "reference_polarization"
+    makes = ("polarization reference",)
     looks: Annotated[int, Strict(), Field(ge=2)] = 10
 
     def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:

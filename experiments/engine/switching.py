@@ -1,9 +1,10 @@
-"""Leading the photons of a pair to its analysers: the optical switches that its settings name."""
+"""Optical switches, set and seen to be set."""
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
+from collections.abc import Mapping
+
 from drivers.capabilities import OpticalSwitch
-from experiments.config.settings import PairSettings
 from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
 from experiments.engine.motion import settle
@@ -17,24 +18,25 @@ MIRRORS_S = 0.03
 25 ms (polatis_switch.md)."""
 
 
-async def lead_light(pair: PairSettings, bench: Bench, clock: RunClock) -> None:
-    """Connect all switches as the pair wants them, and see that they are. What they connect besides stays.
-    RunError where one connects otherwise."""
+async def connect(wanted: Mapping[str, Mapping[int, int]], bench: Bench, clock: RunClock) -> None:
+    """Connect inputs to outputs, switch after switch in this order, and wait until light goes that way. What
+    they connect besides stays. RunError where one connects otherwise."""
     moved = False
-    for name, wanted in pair.switches.items():
+    for name, ways in wanted.items():
         switch = bench.get(name, OpticalSwitch)
         stands = await switch.connections()
-        moves = {i: o for i, o in wanted.items() if stands.get(i) != o}
+        moves = {i: o for i, o in ways.items() if stands.get(i) != o}
+        if not moves:
+            continue
+        moved = True
         for input_, output in moves.items():
             await switch.connect(input_, output)
-        if moves:
-            moved = True
-            await settle([switch], clock, SWITCHING_S, POLL_S)
+        await settle([switch], clock, SWITCHING_S, POLL_S)
         stands = await switch.connections()
-        if any(stands.get(i) != o for i, o in wanted.items()):
+        if any(stands.get(i) != o for i, o in ways.items()):
             raise RunError(
-                f"{switch.name} ({switch.address}): connects {dict(stands)} after it was set to {wanted}. "
-                "See whether somebody else controls it"
+                f"{switch.name} ({switch.address}): connects {dict(stands)} after it was set to "
+                f"{dict(ways)}. See whether somebody else controls it"
             )
     if moved:
         await clock.sleep(MIRRORS_S)
