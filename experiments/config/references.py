@@ -69,8 +69,8 @@ def _content(reference: str, path: Path) -> str:
             raise LookupError(f"{reference} is no regular file")
         if mode & 0o077:
             raise LookupError(
-                f"the file of {reference} has mode {stat.S_IMODE(mode):04o}: others can reach it; chmod 600 it, "
-                "and change the secret if they might have read it"
+                f"the file of {reference} has mode {stat.S_IMODE(mode):04o}: others can reach it; chmod 600 "
+                "it, and change the secret if they might have read it"
             )
         content = os.read(descriptor, LONGEST + 1)
     finally:

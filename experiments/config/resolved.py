@@ -16,7 +16,8 @@ from experiments.config.testbed import Testbed
 
 
 def read_resolved(resolved: Mapping[str, Any], sources: Mapping[str, str]) -> LoadedExperiment:
-    """The experiment of which `LoadedExperiment.resolved` was written. `sources` are the texts of its files."""
+    """The experiment of which `LoadedExperiment.resolved` was written. `sources` are the texts of its
+    files."""
     experiment, testbed = _stated(resolved["experiment"]), _stated(resolved["testbed"])
     instruments = {
         name: entry | {"settings": _settings(entry["model"], entry.get("settings", {}))}

@@ -170,7 +170,7 @@ def test_a_step_asks_for_a_calibration_that_is_still_fresh(tmp_path: Path) -> No
         field.name: None for field in fields(Context) if field.default is field.default_factory
     }
     parts |= {"bench": Bench(loaded.testbed, {}), "experiment": loaded.experiment, "folder": folder}
-    context = Context(**{name: parts[name] for name in parts if not name.startswith("_")})
+    context = Context(**parts)
     found = context.fresh_calibration("delays")
     assert found
     assert found.run == "earlier"
