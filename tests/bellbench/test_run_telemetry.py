@@ -16,6 +16,7 @@ from bellbench.broker_line import leftovers_for, line_from, line_of, written
 from bellbench.cli import call
 from bellbench.remote import desk_for
 from bellbench.telemetry import TelemetryObserver
+from experiments.config.plan import Wait
 from experiments.config.telemetry import Telemetry
 from experiments.engine.control import RunControl
 from experiments.engine.events import (
@@ -43,7 +44,7 @@ from telemetry.publisher import Publisher
 from telemetry.subscriber import retained
 from telemetry.view import RunView
 from telemetry.wire import Payload, rfc3339
-from tests.experiments.fakes import FakeLaser, ToyBench, experiment
+from tests.experiments.fakes import BRING_UP, FakeLaser, ToyBench, experiment
 
 FULL = Ending(State.FAILED, Exit.STORAGE, "disk full")
 OUTSIDE = Ending(State.COMPLETED, Exit.OUTSIDE_ACCEPTANCE, "S is 1.9")
@@ -244,11 +245,7 @@ async def test_a_whole_run_and_the_command_that_makes_it_safe(tmp_path: Path) ->
                 expires = rfc3339(datetime.now(UTC) + timedelta(seconds=30))
                 async for message in client.messages:
                     fields = json.loads(message.payload)
-                    if (
-                        fields.get("state") == "running"
-                        and fields["step"] == "measure_swapping"
-                        and not answers
-                    ):
+                    if (fields.get("state"), fields.get("step"), answers) == ("running", "wait", []):
                         for word in ("resume", "safe", "safe"):
                             request = {"id": word, "command": word, "by": "ann", "expires": expires}
                             await client.publish(f"{topic}/command", json.dumps(request), qos=1)
@@ -262,7 +259,7 @@ async def test_a_whole_run_and_the_command_that_makes_it_safe(tmp_path: Path) ->
         async with publisher:
             operator = asyncio.create_task(make_safe())
             report = await execute(
-                experiment(),
+                experiment([BRING_UP, Wait.model_validate({"duration": "10 h"})]),
                 bench.instruments,
                 bench.clock,
                 folder,
