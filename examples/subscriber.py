@@ -1,0 +1,24 @@
+"""Print what every run does, as it does it: `python examples/subscriber.py [HOST [PORT]]`."""
+
+import asyncio
+import json
+import sys
+
+import aiomqtt  # or any other client: the messages are plain JSON
+
+
+async def main(host: str = "127.0.0.1", port: str = "18830") -> None:
+    seen = set()
+    async with aiomqtt.Client(host, int(port)) as client:
+        await client.subscribe("bellbench/v1/#", qos=1)
+        async for message in client.messages:
+            site, *place, kind = message.topic.value.split("/")[2:]
+            fields = json.loads(message.payload)
+            number = (fields["boot"], fields["seq"])
+            if number not in seen:  # a message may come twice
+                seen.add(number)
+                values = {k: v for k, v in fields.items() if k not in ("time", "seq", "change", "boot")}
+                print(fields["time"], site, *place, kind, values, flush=True)  # noqa: T201
+
+
+asyncio.run(main(*sys.argv[1:]))
