@@ -21,9 +21,9 @@ WAITED = (BRING_UP, WAIT.model_copy(update={"duration": 100.0}))
 MEASURED = (
     BRING_UP,
     CALIBRATE,
-    MeasureSwapping.model_validate({"bases": ["ZZ", "XX"], "dwell": "1 s", "rounds": 2}),
+    MeasureSwapping.model_validate({"bases": ["ZZ", "XX", "YY"], "dwell": "1 s"}),
 )
-"""Four dwells of one second."""
+"""Three dwells of one second."""
 
 
 class Person:
@@ -257,16 +257,17 @@ async def test_a_run_that_is_stopped_before_its_first_step_does_none(tmp_path: P
 async def test_abort_makes_safe_at_once_and_says_why(tmp_path: Path, while_paused: bool) -> None:
     bench = ToyBench()
     if while_paused:
-        person = Person(bench, lambda c: c.pause("lunch"), in_dwell=1, paused=lambda c: c.abort("smoke"))
+        person = Person(bench, lambda c: c.pause("lunch"), paused=lambda c: c.abort("smoke"))
     else:
         person = Person(bench, lambda c: c.abort("smoke"), in_dwell=1)
-    report = await run(bench, tmp_path, person, MEASURED)
+    report = await run(bench, tmp_path, person, WAITED if while_paused else MEASURED)
     assert report.ending.state is State.ABORTED
     assert report.ending.exit is Exit.ABORTED
-    assert report.ending.message == "aborted in step measure_swapping: smoke"
+    step = "wait" if while_paused else "measure_swapping"
+    assert report.ending.message == f"aborted in step {step}: smoke"
     assert len(report.safe) == len(bench.instruments)
     assert all(outcome.verified for outcome in report.safe)
-    assert len(happened(report.folder, "dwell")) == 1
+    assert len(happened(report.folder, "dwell")) == (not while_paused)
 
 
 # Who may hold, who may let go, and what is refused.
