@@ -1,8 +1,8 @@
 """Make the pictures of the dashboard and of a report from a real run, with a Chromium:
 `.venv/bin/python -m docs.make_screenshots`, three minutes.
 
-It carries out the deployed-fibre experiment with seed 1, takes the dashboard when the replay of the run is
-nearly done, and the report at the end.
+It carries out the deployed-fibre experiment with polarization compensation and seed 1, takes the dashboard when
+the replay of the run is nearly done, and the report at the end.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ REPORT = {"width": 900, "height": 1120}
 
 async def carry_out(runs: Path) -> Path:
     """The run's folder."""
-    loaded = load_experiment(TREE / "configs/nyc_swapping.yaml")
+    loaded = load_experiment(TREE / "configs/nyc_compensated.yaml")
     report = await Session(loaded, runs, SEED).carry_out()
     assert report.folder is not None
     assert report.ending.exit == 0, report.ending.message
@@ -69,6 +69,8 @@ def take(browser: Browser, folder: Path) -> None:
             page.evaluate("document.activeElement.blur()")
             page.wait_for_timeout(500)
             page.screenshot(path=PICTURES / f"{name}.png")
+            if name == "dashboard-light":
+                page.locator("#links-section").screenshot(path=PICTURES / "dashboard-polarization.png")
             page.close()
     page = browser.new_page(viewport=REPORT)
     page.goto((folder / "report.html").as_uri())

@@ -1,6 +1,9 @@
 """What a report says of a run, section by section, as blocks that can be printed either way."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from bellbench.report import figures, found
@@ -16,6 +19,7 @@ KEY_FIGURES = ("chsh_s", "fidelity", "swap_rate_hz", "visibility_zz")
 """Those in large type, of those that were measured; of a run with none of them the first ones."""
 EVENTS = 120
 """Of many events the last ones are printed."""
+SOURCES = "config.source"
 QUIET_EVENTS = ("instrument",)
 """Events that stand elsewhere in the report."""
 
@@ -184,10 +188,10 @@ def _values(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             if "value" in value and "unit" in value:
                 unit = "" if value["unit"] == "1" else value["unit"]
-                yield (
-                    f"{prefix}{key}",
-                    f"{with_error(value['value'], value.get('uncertainty'))} {unit}".strip(),
-                )
+                number = value["value"]
+                exact = f"{number:,}" if isinstance(number, int) else None
+                words = exact or with_error(number, value.get("uncertainty"))
+                yield f"{prefix}{key}", f"{words} {unit}".strip()
             else:
                 yield from _values(value, f"{prefix}{key} ".replace("_", " "))
 
@@ -275,16 +279,28 @@ def _instruments(run: ReportedRun) -> Iterator[Block]:
         )
 
 
+def _command(run: ReportedRun) -> str:
+    """What carries the run out again, from beside its folder."""
+    about = run.about
+    named = re.compile(rf"^experiment: *{re.escape(str(about.get('experiment')))} *(#.*)?$", re.MULTILINE)
+    files = sorted((run.path / SOURCES).rglob("*.yaml"))
+    file = next(
+        (str(f.relative_to(run.path.parent)) for f in files if named.search(f.read_text(errors="replace"))),
+        "FILE",
+    )
+    values = {**(about.get("overrides") or {}), **((about.get("sweep") or {}).get("values") or {})}
+    changes = [
+        f" --set {quote(f'{path}={value if isinstance(value, str) else json.dumps(value)}')}"
+        for path, value in values.items()
+    ]
+    return f"bellbench run {file}{''.join(changes)} --seed {about.get('seed', 'SEED')}"
+
+
 def _reproduce(run: ReportedRun) -> Iterator[Block]:
     environment = run.environment
     git = environment.get("git") or {}
-    name = f"{run.about.get('experiment', 'experiment')}.yaml"
-    sources = sorted(path.name for path in (run.path / "config.source").rglob("*") if path.is_file())
-    name = next((source for source in sources if source == name), sources[0] if sources else name)
-    yield Paragraph(f"bellbench run {name} --seed {run.about.get('seed', 'SEED')}", "code")
-    where = (
-        f"config.source/ of the run folder holds the files as they were given: {', '.join(sources) or '-'}."
-    )
+    yield Paragraph(_command(run), "code")
+    where = f"{SOURCES}/ of the run folder holds the files as they were given."
     commit = f"bellbench {environment.get('bellbench')} at commit {git.get('commit', 'unknown')}"
     changed = ", with uncommitted changes" if git.get("modified") else ""
     yield Paragraph(

@@ -173,7 +173,7 @@ def test_a_simulated_run_is_shown_live_to_its_end(visitor: Visitor, tmp_path: Pa
     assert page.locator("#steps li").count() == 3
     assert page.locator("#peaks svg .band").count() == 2  # a window for each spoke
     assert page.locator("#map .fibre").count() == 2
-    assert all("/s" in text for text in page.locator("#map .node-rate").all_inner_texts())
+    assert all("/s" in text for text in page.locator("#map .node-rate").all_text_contents())
     assert page.locator("#instruments li[data-state=safe]").count() == 14
     (folder,) = (tmp_path / "runs").iterdir()
     lines = (folder / "documents.jsonl").read_text().count("\n")

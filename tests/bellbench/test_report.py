@@ -55,6 +55,7 @@ ABOUT = {
     "message": "",
     "began_utc": "2026-11-22T03:10:07Z",
     "safe_state": [{"name": "alice_pump", "verified": True, "problem": ""}],
+    "overrides": {"plan.2.dwell": 5},
     "tags_lost": {"hub_tagger": 12, "alice_tagger": 0},
 }
 CALIBRATIONS = {
@@ -155,7 +156,8 @@ def test_everything_is_there(stored: Path, text: str) -> None:
         "polarization",
     }  # fmt: skip
     for words in (
-        "bellbench run made_up.yaml --seed 1", "commit abc123", "1.25 ± 0.40 ps", "power alice_pump 0.02",
+        f"bellbench run {RUN}/config.source/made_up.yaml --set plan.2.dwell=5 --seed 1",
+        "commit abc123", "1.25 ± 0.40 ps", "power alice_pump 0.02",
         "Tags lost: hub_tagger 12", "Uptime 100.00 %", "hub_tagger dropped 12 tags", "450 four-folds",
         "NOT VERIFIED does not answer", "Takes |YY| = |XX|", "power 0; emission False",
     ):  # fmt: skip
