@@ -88,7 +88,9 @@ def fit(
     zeros = np.stack(np.meshgrid(GRID_RAD, GRID_RAD), axis=-1).reshape(-1, 2)
     tried = np.concatenate([zeros, np.tile([0.0, 0.0, 0.01, 1.0], (len(zeros), 1))], axis=1)
     likeliest = np.argsort(np.sum(misses(tried) ** 2, axis=-1))[:STARTS]
-    fits: list[Any] = [least_squares(misses, tried[k], bounds=(LOW, HIGH), x_scale=SCALE) for k in likeliest]
+    fits: list[Any] = [
+        least_squares(misses, tried[k], bounds=(LOW, HIGH), x_scale=SCALE, max_nfev=60) for k in likeliest
+    ]
     best = min(fits, key=lambda found: found.cost)
     chi2 = 2 * best.cost / max(len(total) - best.x.size, 1)
     if chi2 > WORST_CHI2:

@@ -13,7 +13,7 @@ from experiments.config.inventory import Inventory
 from experiments.config.lightpaths import ends, stages
 from experiments.config.model import Name, Number, Part
 from experiments.config.problems import Fault, choices
-from experiments.config.testbed import OutputNumber, Testbed
+from experiments.config.testbed import OutputNumber
 
 StokesVector = tuple[Number, Number, Number]
 
@@ -89,16 +89,28 @@ class LedLight(Part):
                 wrong_places.append(Fault(("probes", number, "beam"), wrong))
         yield from wrong_places
         if not wrong_places and sensor and all(p.beam in inventory.testbed.beams for p in self.probes):
-            yield from self._astray(inventory.testbed, sensor)
+            yield from self._astray(inventory, sensor)
 
-    def _astray(self, testbed: Testbed, sensor: str) -> Iterator[Fault]:
+    def _ends(self, inventory: Inventory, arrangement: Arrangement, path: tuple[str, ...]) -> set[str]:
+        """Where light along a path can end. An input that nobody names leads nowhere once every output of its
+        switch that leads on is another input's."""
+        testbed = inventory.testbed
+        connected = {switch: dict(ways) for switch, ways in self.connections(arrangement).items()}
+        for name, ways in connected.items():
+            switch, lit = inventory.drivers.get(name), set(testbed.switches[name].outputs)
+            if isinstance(switch, OpticalSwitch) and lit <= set(ways.values()):
+                connected[name] = dict.fromkeys(switch.inputs, 0) | ways
+        return ends(testbed, path, connected)
+
+    def _astray(self, inventory: Inventory, sensor: str) -> Iterator[Fault]:
         """Whether probes come where they are measured, and only there. Crosstalk of switches is no matter of
         the lay-out; a shutter is what keeps it away."""
         # A polarimeter is hurt by no probe; an analyser that counts photons would count it.
+        testbed = inventory.testbed
         unhurt = set() if sensor in testbed.analysers else {sensor}
         for number, probe in enumerate(self.probes):
             path = testbed.beams[probe.beam].path
-            led = ends(testbed, path, self.connections(probe))
+            led = self._ends(inventory, probe, path)
             if sensor not in led:
                 there = f"it can end at {', '.join(sorted(led))}" if led else "it ends in the dark"
                 yield Fault(("probes", number), f"led so, {probe.beam} does not come to {sensor}; {there}")
@@ -108,7 +120,16 @@ class LedLight(Part):
                     f"led so, {probe.beam} can also come to {', '.join(astray)}; say how every switch on its "
                     "way stands",
                 )
-            leaks = sorted(ends(testbed, path, self.connections(self.photons)) - unhurt)
+            for here in stages(testbed, path):
+                driver = inventory.drivers.get(here.name)
+                has_shutter = isinstance(driver, Shutter) or (
+                    isinstance(driver, Attenuator) and driver.has_shutter
+                )
+                if has_shutter and here.name not in probe.open:
+                    yield Fault(
+                        ("probes", number), f"{probe.beam} comes past {here.name}, which is not among open"
+                    )
+            leaks = sorted(self._ends(inventory, self.photons, path) - unhurt)
             closed = set(self.shutters) - set(self.photons.open)
             if leaks and not any(stage.name in closed for stage in stages(testbed, path)):
                 yield Fault(

@@ -1,0 +1,89 @@
+"""Upkeep at safe points: what is due, in which order, and for how long a measurement may count."""
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import pytest
+
+from experiments.engine.maintenance import carry_out_due, undisturbed_s
+
+
+@dataclass
+class Upkeep:
+    name: str
+    due_at: float
+    log: list[str]
+    fails: bool = False
+    changes: set[str] = field(default_factory=set)
+
+    async def carry_out(self, context: Any) -> None:
+        self.log.append(f"{self.name} changing {sorted(context.changes)}")
+        if self.fails:
+            raise RuntimeError(self.name)
+        self.due_at += 100.0
+
+
+class Now:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def now(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Noted:
+    names: list[str] = field(default_factory=list)
+
+    async def note(self, names: set[str]) -> None:
+        self.names += sorted(names)
+
+
+@dataclass
+class Bench:
+    """What of a context upkeep sees."""
+
+    clock: Now
+    maintenance: list[Upkeep]
+    standing: Noted = field(default_factory=Noted)
+    changes: set[str] = field(default_factory=lambda: {"mount"})
+
+
+def bench(now: float, *due: float, fails: bool = False) -> tuple[Bench, list[str]]:
+    log: list[str] = []
+    names = "abcdef"
+    upkeep = [Upkeep(names[k], at, log, fails, {f"paddles of {names[k]}"}) for k, at in enumerate(due)]
+    return Bench(Now(now), upkeep), log
+
+
+async def test_what_has_waited_longest_comes_first_and_what_is_soon_due_joins_it() -> None:
+    context, log = bench(50.0, 48.0, 10.0, 54.0, 56.0, inf)
+    await carry_out_due(context)  # type: ignore[arg-type]
+    assert [line[0] for line in log] == ["b", "a", "c"]
+    assert log[0] == "b changing ['mount', 'paddles of b']"
+    assert context.standing.names == ["paddles of b", "paddles of a", "paddles of c"]
+    assert context.changes == {"mount"}
+
+
+async def test_nothing_is_done_before_something_is_due() -> None:
+    context, log = bench(50.0, 52.0, inf)
+    await carry_out_due(context)  # type: ignore[arg-type]
+    assert log == []
+
+
+async def test_what_fails_is_still_due_and_its_instruments_are_in_flux() -> None:
+    context, _ = bench(50.0, 48.0, fails=True)
+    with pytest.raises(RuntimeError, match="a"):
+        await carry_out_due(context)  # type: ignore[arg-type]
+    assert context.changes == {"mount", "paddles of a"}
+    assert context.maintenance[0].due_at == 48.0
+    assert context.standing.names == []
+
+
+def test_a_measurement_may_count_until_upkeep_is_due() -> None:
+    _, log = bench(0.0)
+    upkeep = [Upkeep("a", 130.0, log), Upkeep("b", 90.0, log)]
+    assert undisturbed_s(upkeep, 50.0) == 40.0
+    assert undisturbed_s(upkeep, 89.9) == 1.0  # late by no more than that
+    assert undisturbed_s([], 50.0) == inf
