@@ -7,7 +7,7 @@ import click
 
 from benchmarks.figure import Figure
 
-GROUPS = ("world", "timetags", "instruments", "runs", "dashboard")
+GROUPS = ("world", "timetags", "instruments", "runs", "dashboard", "telemetry")
 TAGS, MEMORY_TAGS = 10_000_000, 1_000_000_000
 
 
@@ -45,6 +45,10 @@ def _figures(group: str, size: int, memory_size: int) -> Iterator[Figure]:
         from benchmarks import dashboard
 
         return dashboard.figures()
+    if group == "telemetry":
+        from benchmarks import telemetry
+
+        return telemetry.figures()
     if group == "runs":
         from benchmarks import runs
 
