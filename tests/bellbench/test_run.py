@@ -209,7 +209,7 @@ async def test_a_full_disk_fails_the_run_and_leaves_what_was_written_readable(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_aborts_into_the_safe_state_also_when_pressed_twice(
+def test_ctrl_c_twice_and_any_other_signal_abort_into_the_safe_state_and_more_of_them_do_not_skip_it(
     short: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     text = short.read_text().replace("dwell: 2 s", "dwell: 500 s")
@@ -219,10 +219,10 @@ def test_ctrl_c_aborts_into_the_safe_state_also_when_pressed_twice(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        for line in process.stdout:
-            if "heralds" in line:  # it is taking data
-                break
+        next(line for line in process.stdout if "heralds" in line)  # it is taking data
         process.send_signal(number)
+        if number is signal.SIGINT:
+            next(line for line in process.stdout if "stop: Ctrl-C; once more aborts" in line)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
