@@ -3,15 +3,16 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.engine.books import Books
 from experiments.engine.documents import Documents
-from experiments.engine.events import StateChanged
+from experiments.engine.events import RunObserver, StateChanged
 from experiments.engine.outcome import Ending, Exit, State
 from experiments.engine.process import this_process
 from experiments.engine.record import RunFolder
@@ -70,10 +71,26 @@ def make_folder(
     return folder
 
 
-async def toy_run(runs: Path, bench: ToyBench | None = None, *, plan: Any = PLAN, **more: Any) -> Path:
+async def toy_run(
+    runs: Path,
+    bench: ToyBench | None = None,
+    *,
+    plan: Any = PLAN,
+    resume_from: Books | None = None,
+    observers: Sequence[RunObserver] = (),
+    **more: Any,
+) -> Path:
     """The folder of a run on the toy bench."""
     bench = bench or ToyBench()
     folder = RunFolder.create(runs, "toy_swapping")
-    report = await execute(experiment(plan, **more), bench.instruments, bench.clock, folder, seed=7)
+    report = await execute(
+        experiment(plan, **more),
+        bench.instruments,
+        bench.clock,
+        folder,
+        seed=7,
+        resume_from=resume_from,
+        observers=observers,
+    )
     assert report.folder
     return report.folder

@@ -137,7 +137,7 @@ class Counting:
                     look = Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"])
                     self.calibrations[-1].looks.append(look)
                 case "happened":
-                    self._happened(str(data.get("event")), event.details, step, run.name)
+                    self._happened(str(data.get("event")), event.details, step, run.about.get("run"))
                 case _:
                     pass
         vetoed = [(details["begin_ps"], details["end_ps"]) for details in journal.happened("vetoed")]
@@ -145,7 +145,7 @@ class Counting:
         if not (self.dwells or self.taken_over):
             raise ReplayError(f"{run.name} counted nothing: there is no dwell on record")
 
-    def _happened(self, event: str, details: Mapping[str, Any], step: int, run: str) -> None:
+    def _happened(self, event: str, details: Mapping[str, Any], step: int, run: str | None) -> None:
         if event == "calibrated" and details.get("calibration") == "delays":
             self.calibrations.append(_calibrated(details))
         elif event == "dwell":
