@@ -1,8 +1,8 @@
 """Make the pictures of the dashboard and of a report from a real run, with a Chromium:
 `.venv/bin/python -m docs.make_screenshots`, three minutes.
 
-It carries out the deployed-fibre experiment with polarization compensation and seed 1, takes the dashboard when
-the replay of the run is nearly done, and the report at the end.
+It carries out the deployed-fibre experiment with polarization compensation and seed 1, takes the dashboard
+when the replay of the run is nearly done, and the report at the end.
 """
 
 import asyncio
