@@ -1,0 +1,51 @@
+"""A day on the simulated bench: memory stays flat. `pytest -m long`; the short form is in
+tests/experiments/test_memory.py."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bellbench.session import Session
+from experiments.config.files import load_experiment
+from experiments.config.overrides import read_override
+from experiments.engine.events import Progress, RunEvent
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+HOUR_S = 3600.0
+OVERRIDES = (
+    # A hundredth of the light, so that a day is computed in the better part of an hour.
+    "plan.0.bring_up.power={alice_pump: 200 uW, bob_pump: 200 uW}",
+    "plan.1.calibrate_delays.duration=30 s",
+    # 48 visits of half an hour.
+    "plan.2.measure_swapping={bases: [ZZ, XX, CHSH], dwell: 30 min, rounds: 8}",
+    "record.raw=0 s",
+)
+FLAT_BYTES = 40e6
+"""What a day may add to the memory of its third hour: caches that fill, never what grows with time. A dwell
+that is kept would hold more than a megabyte."""
+
+
+class Scales:
+    """Weighs the process once an hour of run time."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self.bytes: list[int] = []
+
+    def notify(self, event: RunEvent) -> None:
+        if isinstance(event, Progress) and event.elapsed_s >= len(self.bytes) * HOUR_S:
+            self.bytes.append(self._process.memory_info().rss)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2 * HOUR_S)
+async def test_a_day_keeps_memory_flat(tmp_path: Path) -> None:
+    loaded = load_experiment(CONFIGS / "nyc_swapping.yaml", [read_override(text) for text in OVERRIDES])
+    scales = Scales()
+    report = await Session(loaded, tmp_path, seed=11).carry_out([scales])
+    assert report.ending.exit == 0, report.ending.message
+    assert len(scales.bytes) >= 24
+    growth = max(scales.bytes[20:]) - scales.bytes[3]
+    print([round(found / 1e6) for found in scales.bytes])  # noqa: T201 - the figure that the test is for
+    assert growth < FLAT_BYTES, f"{growth / 1e6:.0f} MB in {len(scales.bytes)} hours"

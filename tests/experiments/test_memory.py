@@ -1,0 +1,75 @@
+"""A long run takes no more memory than a short one: what is over is forgotten."""
+
+import gc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config.plan import MeasureSwapping
+from experiments.engine.events import Happened, RunEvent
+from experiments.engine.gates import Gate
+from experiments.engine.outcome import Exit
+from experiments.engine.record import RunFolder
+from experiments.engine.run import execute
+from experiments.engine.tag_files import HeraldSink
+from experiments.measurements.dwell import Dwell, Slice
+from experiments.measurements.tally import Counts
+from tests.experiments.fakes import BRING_UP, CALIBRATE, DETECTORS, ToyBench, experiment
+from timetags.block import TagBlock
+
+OF_A_DWELL = (Dwell, Slice, Gate, HeraldSink, Counts, TagBlock, Happened)
+FIRST, LAST = 10, 45
+"""Dwells at which memory is looked at."""
+
+
+class Dim:
+    """One click of each detector in every slice of time: enough to go on, not enough to be slow."""
+
+    def clicks(self, begin_ps: int, end_ps: int) -> dict[str, dict[int, np.ndarray]]:
+        streams: dict[str, dict[int, np.ndarray]] = {}
+        for channel, wire in enumerate(DETECTORS.values()):
+            tagger, input_ = wire.split(".")
+            streams.setdefault(tagger, {})[int(input_)] = np.array([begin_ps + 1000 * channel])
+        return streams
+
+
+class Census:
+    """Counts what is alive in two dwells of a run."""
+
+    def __init__(self, bench: ToyBench) -> None:
+        self._bench, self._dwells = bench, 0
+        self.alive: dict[int, Counter[str]] = {}
+        self.objects: dict[int, int] = {}
+
+    def notify(self, event: RunEvent) -> None:
+        if not (isinstance(event, Happened) and event.event == "dwell"):
+            return
+        self._bench.clock._light = Dim()  # after the calibration, which wants light
+        self._dwells += 1
+        if self._dwells in (FIRST, LAST):
+            gc.collect()
+            objects = gc.get_objects()
+            self.objects[self._dwells] = len(objects)
+            self.alive[self._dwells] = Counter(type(o).__name__ for o in objects if isinstance(o, OF_A_DWELL))
+
+
+async def test_what_belongs_to_a_dwell_does_not_pile_up(tmp_path: Path) -> None:
+    bench = ToyBench()
+    census = Census(bench)
+    plan = (
+        BRING_UP,
+        CALIBRATE,
+        MeasureSwapping.model_validate({"bases": ["ZZ", "XX"], "dwell": "600 ms", "rounds": LAST // 2 + 1}),
+    )
+    report = await execute(
+        experiment(plan), bench.instruments, bench.clock, RunFolder.create(tmp_path, "toy_swapping"),
+        seed=7, observers=[census],
+    )  # fmt: skip
+    assert report.ending.exit is Exit.DONE, report.ending.message
+    early, late = census.alive[FIRST], census.alive[LAST]
+    assert early["Dwell"] >= 1
+    for name in early | late:
+        assert late[name] <= early[name] + 5, (name, early, late)  # a block more or less may be under way
+    # What the record of the delays gains with each look is small, and meant to be kept.
+    assert census.objects[LAST] - census.objects[FIRST] < 10 * (LAST - FIRST)
