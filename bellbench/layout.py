@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from drivers.capabilities import Attenuator, DelayLine, PolarizationController, Shutter
+from drivers.capabilities import Attenuator, DelayLine, Laser, PolarizationController, Shutter
+from experiments.config.happenings import SimulatedHappening
 from experiments.config.inventory import driver_of
 from experiments.config.simulation import (
     SimulatedBeam,
@@ -18,6 +19,7 @@ from experiments.config.simulation import (
     Simulation,
 )
 from experiments.config.testbed import Testbed
+from sim_instruments import happenings
 from sim_instruments.world import layout as light
 
 
@@ -50,6 +52,35 @@ def layout_of(testbed: Testbed, truth: Simulation) -> light.Layout:
             for name, sensor in truth.sensors.items()
         ),
     )
+
+
+def happenings_of(testbed: Testbed, truth: Simulation) -> tuple[happenings.Happening, ...]:
+    """What shall go wrong on that bench."""
+    return tuple(_happening(each, testbed) for each in truth.happenings)
+
+
+def _happening(what: SimulatedHappening, testbed: Testbed) -> happenings.Happening:
+    thing, for_s = what.thing, inf if what.for_s is None else what.for_s
+    match what.verb:
+        case "jump":
+            return happenings.Jump(what.at, thing, what.angle)
+        case "move_delay":
+            return happenings.MoveDelay(what.at, thing, what.by or 0.0)
+        case "power_cycle":
+            return happenings.PowerCycle(what.at, thing, for_s=for_s)
+        case "latch":
+            assert what.latch is not None
+            return happenings.Latch(what.at, what.latch.instrument, what.latch.number)
+        case "distinguishable":
+            return happenings.Distinguishable(what.at, thing, what.overlap or 0.0, for_s=for_s)
+        case _ if thing in testbed.clocks:
+            clock = testbed.clocks[thing]
+            monitors = (clock.monitor,) if clock.monitor else ()
+            return happenings.UnlockClock(what.at, clock.taggers, monitors, for_s=for_s)
+        case _ if issubclass(driver_of(testbed.instruments[thing].model), Laser):
+            return happenings.UnlockLaser(what.at, thing, what.left)
+        case _:
+            return happenings.UnlockClock(what.at, (thing,), for_s=for_s)
 
 
 def _all_of(testbed: Testbed, capability: type[Any]) -> Iterator[str]:

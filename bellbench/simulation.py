@@ -2,7 +2,7 @@
 
 import click
 
-from bellbench.layout import layout_of
+from bellbench.layout import happenings_of, layout_of
 from experiments.config.simulation import SimulatedFaults, Simulation
 from experiments.config.testbed import Testbed
 from sim_instruments import catalog as simulators
@@ -31,7 +31,7 @@ def bench_of(testbed: Testbed, seed: int) -> Bench:
         for name, entry in testbed.instruments.items()
     ]
     try:
-        bench = Bench(layout_of(testbed, truth), placed, seed)
+        bench = Bench(layout_of(testbed, truth), placed, seed, happenings_of(testbed, truth))
     except ValueError as error:
         raise click.UsageError(f"testbed {testbed.testbed} cannot be simulated: {error}") from error
     for name, faults in truth.faults.items():

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from sim_instruments import catalog
+from sim_instruments.happenings import Happening, Happenings
 from sim_instruments.instrument import Placed, SimInstrument
 from sim_instruments.ports import Ports
 from sim_instruments.world.layout import Layout
@@ -24,7 +25,13 @@ MOVING_SLICE_PS = 20_000_000_000
 class Bench:
     """Use as `async with Bench(...) as bench`: the servers run inside."""
 
-    def __init__(self, layout: Layout, instruments: Sequence[Placed], seed: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        instruments: Sequence[Placed],
+        seed: int,
+        happenings: Sequence[Happening] = (),
+    ) -> None:
         """Raises KeyError for a model that has no simulator."""
         self.ports = Ports()
         self.instruments: dict[str, SimInstrument] = {}
@@ -32,6 +39,7 @@ class Bench:
             rng = generator(seed, f"instrument {placed.name}")
             self.instruments[placed.name] = catalog.find(placed.model).place(placed, self.ports, rng)
         self.light = LightField(layout, self.ports, seed)
+        self._happenings = Happenings(happenings, self.instruments, self.light, seed)
         self.addresses: dict[str, str] = {}
         """Where a driver finds each instrument; filled on start."""
         self._time = asyncio.Lock()
@@ -72,9 +80,12 @@ class Bench:
                 raise
 
     async def _slice(self, end_ps: int) -> dict[str, Clicks]:
+        next_ps = self._happenings.carry_out(self.light.now_ps)
         self.light.tune()
         moving = self.light.observed and any(i.moving for i in self.instruments.values())
         span_ps = min(MOVING_SLICE_PS if moving else SLICE_PS, end_ps - self.light.now_ps)
+        if next_ps is not None:
+            span_ps = min(span_ps, next_ps - self.light.now_ps)
         exposure = asyncio.ensure_future(asyncio.to_thread(self.light.expose, span_ps))
         try:
             await asyncio.shield(exposure)

@@ -19,6 +19,9 @@ class LaserPort:
     """Light that leaves the head now, in watts; 0.0 while emission is off."""
     detuning_hz: float = 0.0
     """How far its frequency is from the nominal one."""
+    on_line: float = 1.0
+    """Which fraction of its light a source that it pumps still makes: 1.0 while the laser is locked to the
+    line that the source needs. Written by happenings."""
 
 
 @dataclass

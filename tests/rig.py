@@ -1,7 +1,7 @@
 """A simulated bench with all its drivers open, for tests that act and look through drivers alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
@@ -14,6 +14,7 @@ from drivers import catalog
 from drivers.address import Address
 from drivers.capabilities import Instrument, Laser, NanowireBias, TimeTagger
 from experiments.config.files import load_testbed
+from experiments.config.happenings import SimulatedHappening
 from experiments.config.testbed import Testbed
 from sim_instruments.bench import Bench
 from timetags.clocks.delays import find_delay
@@ -83,9 +84,15 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(testbed: str = "nyc", seed: int = 1) -> AsyncIterator[Rig]:
-    """The bench of a shipped testbed file with every driver open."""
+async def rig(
+    testbed: str = "nyc", seed: int = 1, happenings: Sequence[SimulatedHappening] = ()
+) -> AsyncIterator[Rig]:
+    """The bench of a shipped testbed file with every driver open, on which this happens besides."""
     loaded = load_testbed(CONFIGS / "testbeds" / f"{testbed}.yaml").testbed
+    if happenings:
+        assert loaded.simulation is not None
+        truth = loaded.simulation.model_copy(update={"happenings": tuple(happenings)})
+        loaded = loaded.model_copy(update={"simulation": truth})
     async with AsyncExitStack() as stack:
         bench = await stack.enter_async_context(bench_of(loaded, seed))
         instruments: dict[str, Instrument] = {}

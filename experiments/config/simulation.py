@@ -31,6 +31,7 @@ from drivers.units import (
     Watts,
     format_si,
 )
+from experiments.config.happenings import SimulatedHappening
 from experiments.config.model import Name, NotNegative, Number, Part, Positive
 from experiments.config.polarization import PairState
 
@@ -376,3 +377,4 @@ class Simulation(Part):
     taggers: dict[Name, SimulatedTagger] = Field(default_factory=dict)
     clocks: dict[Name, SimulatedClock] = Field(default_factory=dict)
     faults: dict[Name, SimulatedFaults] = Field(default_factory=dict)
+    happenings: tuple[SimulatedHappening, ...] = ()

@@ -20,6 +20,7 @@ from drivers.capabilities import (
     TimeTagger,
 )
 from drivers.catalog import capability_of
+from experiments.config.happening_checks import wrong_happenings
 from experiments.config.inventory import SECTION_WORDS, Inventory
 from experiments.config.problems import Fault, Path, choices, one, show_value
 from experiments.config.simulation import SimulatedDetector, SimulatedEmitter, Simulation
@@ -51,11 +52,14 @@ def wrong_simulation(inventory: Inventory) -> Iterator[Fault]:
             )
         return
     for section, field in Simulation.model_fields.items():
+        if section == "happenings":
+            continue
         yield from _names(inventory, section, get_args(field.annotation)[1], simulated)
     if testbed.simulation is not None:
         yield from _lights(inventory, testbed.simulation)
         yield from _clocks(inventory, testbed.simulation)
         yield from _classical_channels(inventory, testbed.simulation)
+        yield from wrong_happenings(inventory, testbed.simulation.happenings)
         for name, truth in testbed.simulation.detectors.items():
             yield from _detector(inventory, name, truth)
 

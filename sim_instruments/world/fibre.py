@@ -45,6 +45,7 @@ class DriftingFibre:
         self.revision = 0
         self._age_s = 0.0
         self._noise_k = 0.0
+        self._moved_s = 0.0
         self._pmd_axis = random_axis(rng)
         self._lossy = 10 ** (-fibre.loss_db / 20) * polarization_dependent_loss(
             fibre.pdl_db, random_axis(rng)
@@ -75,6 +76,16 @@ class DriftingFibre:
             self.kelvin = fibre.temperature_swing_k * sin(2 * pi * self._age_s / DAY_S) + self._noise_k
             self.revision += 1
 
+    def jump(self, angle_rad: float, rng: np.random.Generator) -> None:
+        """Turn by an angle on the Poincare sphere, about an axis that `rng` chooses."""
+        self.turn = special_unitary(rotation(angle_rad * random_axis(rng)) @ self.turn)
+        self.revision += 1
+
+    def move(self, by_s: float) -> None:
+        """Hold light so much longer from now on, as after a repair or a rerouting."""
+        self._moved_s += by_s
+        self.revision += 1
+
     def jones(self, frequency_hz: float) -> Matrix:
         """What it does to light of this optical frequency, losses included.
 
@@ -93,4 +104,5 @@ class DriftingFibre:
         fibre = self.fibre
         off_m = LIGHT_SPEED / frequency_hz - fibre.wavelength_m
         dispersion_s = fibre.dispersion_s_per_m2 * fibre.length_m * off_m
-        return (fibre.delay_s + fibre.delay_per_kelvin_s * self.kelvin + dispersion_s) * 1e12
+        delay_s = fibre.delay_s + self._moved_s + fibre.delay_per_kelvin_s * self.kelvin
+        return (delay_s + dispersion_s) * 1e12

@@ -150,8 +150,22 @@ class LightField:
         return (
             self._optics.setting(),
             [(c.efficiency, c.dark_hz, c.seen, c.gating) for c in self._channels.values()],
-            [(port.power_w, port.detuning_hz) for port in self.ports.lasers.values()],
+            [(port.power_w, port.detuning_hz, port.on_line) for port in self.ports.lasers.values()],
         )
+
+    # -- what happens to it from outside ----------------------------------------------------------
+
+    def fibre(self, name: str) -> DriftingFibre:
+        """A fibre, for happenings."""
+        return self._fibres[name]
+
+    def overlap(self, measurement: str, overlap: float | None) -> None:
+        """Let the photons of different sources overlap so much at a measurement from now on; None: as the
+        layout has it."""
+        hub = self._hubs[measurement]
+        [planned] = [m for m in self.layout.measurements if m.name == measurement]
+        hub.measurement = planned if overlap is None else replace(planned, mode_overlap=overlap)
+        self._tuned_to = None
 
     def _forget(self) -> None:
         """Begin anew after a time in which nobody looked."""

@@ -78,7 +78,8 @@ class PairLight:
 
     @property
     def _strength(self) -> float:
-        return self._pump.power_w / self.source.pump_power_w
+        # Off its line a pump makes less of the pairs and of the light without a partner alike [assumed].
+        return self._pump.power_w / self.source.pump_power_w * self._pump.on_line
 
     @property
     def _rate_hz(self) -> float:
