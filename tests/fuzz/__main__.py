@@ -19,9 +19,20 @@ from types import FunctionType, ModuleType
 HANGS_S = 10
 """Seconds for one input after which it counts as a hang."""
 MEMORY_MB = 2048
-PARSERS = ("drivers", "sim_instruments", "experiments.config")
+PARSERS = ("drivers", "sim_instruments", "experiments.config", "experiments.archive.journal")
 """Whose coverage leads the search, with that of the files below."""
-FILES = ("opening", "record_file", "order", "ptu", "ptu_header", "idq", "sfifteen", "swabian")
+FILES = (
+    "opening",
+    "record_file",
+    "order",
+    "ptu",
+    "ptu_header",
+    "idq",
+    "sfifteen",
+    "swabian",
+    "lines",
+    "manifest",
+)
 
 
 def search(target: str, seconds: int, folder: Path) -> None:

@@ -1,5 +1,5 @@
-"""What is fuzzed: every parser of bytes, in the drivers, in the simulated instruments, of tag files and of
-configuration.
+"""What is fuzzed: every parser of bytes, in the drivers, in the simulated instruments, of tag files, of
+configuration and of the record of a run.
 
 A target takes any bytes and returns, or raises when something is wrong: an exception that the parser does not
 promise, a decoder that finds something else when the same bytes come in other pieces, a block of tags that is
@@ -28,6 +28,7 @@ from drivers.polarization.apt_decoder import AptDecoder
 from drivers.time_taggers.tag_stream import InputStream, merge
 from drivers.time_taggers.tdc1_stream import Line, Tdc1Decoder, WordReader
 from drivers.timing.snmp import GetRequest, Response, name
+from experiments.archive.journal import parse
 from experiments.config.files import load, load_testbed
 from experiments.config.overrides import read_override
 from experiments.config.problems import ConfigError, Problem
@@ -39,6 +40,7 @@ from sim_instruments.wire.pty import SerialLine
 from sim_instruments.wire.tcp import TcpServer
 from sim_instruments.wire.udp import UdpServer
 from tests.timetags.files.packed import ptu_header
+from timetags.files.manifest import MANIFEST, Segment, append_segment, read_manifest
 from timetags.files.opening import open_tags
 from timetags.files.tag_file import TagFileError
 
@@ -129,6 +131,26 @@ def read_file(kind: str, header: bytes, data: bytes) -> None:
             assert np.all(np.diff(block.times) >= 0)
             assert len(block) == 0 or block.start_ps <= block.times[0] <= block.times[-1] < block.end_ps
             end = block.end_ps
+
+
+def read_record(data: bytes) -> None:
+    """A journal gives what is whole and says what is missing; what its first half gives, all of it gives."""
+    journal = parse(data)
+    assert journal.problems or (journal.start and data.strip())
+    begun = parse(data[: len(data) // 2].rpartition(b"\n")[0] + b"\n")
+    assert journal.events[: len(begun.events)] == begun.events
+    assert journal.segments[: len(begun.segments)] == begun.segments
+
+
+def read_lines_of_manifest(data: bytes) -> None:
+    """A manifest gives lines of the right form, and goes on after whatever there is."""
+    folder = scratch().parent / "segments"
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).write_bytes(data)
+    before = read_manifest(folder)
+    more = Segment("99999999.parquet", 1, 0, 10, 0, "0")
+    append_segment(folder, more)
+    assert read_manifest(folder) == {**before, more.file: more}
 
 
 class Nobody:
@@ -266,6 +288,17 @@ CHANGES = (
     b"accept.chsh_s.above=2",
 )
 
+JOURNAL = b"""{"name":"start","doc":{"uid":"r","time":1.0}}
+{"name":"descriptor","doc":{"uid":"d","run_start":"r","time":1.0,"name":"state","data_keys":{}}}
+{"name":"event","doc":{"uid":"e","descriptor":"d","seq_num":1,"time":1.0,"data":{"t_s":0.0},"timestamps":{}}}
+{"name":"stream_resource","doc":{"uid":"s","uri":"tags/heralds/"}}
+{"name":"stream_datum","doc":{"stream_resource":"s","indices":{"start":0,"stop":5},"seq_nums":{"start":1,"stop":2}}}
+{"name":"event","doc":{"uid":"f","descriptor":"d","seq_num":2,"time":2.0,"data":{"t_s":1.0},"timestamps":{}}}
+"""
+SEGMENTS = b"""{"file":"00000001.parquet","rows":5,"start_ps":0,"end_ps":10,"lost":0,"sha256":"ab"}
+{"file":"00000002.parquet","rows":6,"start_ps":10,"end_ps":20,"lost":1,"sha256":"cd"}
+"""
+
 TARGETS = {
     "config": Target(load_config, [(CONFIGS / name).read_bytes() for name in FILES], 9000),
     "config_changes": Target(change_config, CHANGES),
@@ -277,6 +310,8 @@ TARGETS = {
     "snmp": Target(decode_snmp, [b"\0" + SNMP_ANSWER]),
     "tdc1": Target(stream_tdc1, [example(TDC1), b"\x03" + bytes.fromhex(TDC1)]),
     "id900": Target(stream_id900, [b"\x07" + struct.pack("<3Q", 1, 2, 10**11)]),
+    "journal": Target(read_record, [JOURNAL], 2000),
+    "manifest": Target(read_lines_of_manifest, [SEGMENTS], 2000),
     "file_a1": Target(partial(read_file, "a1", b""), [b"\0" + EVENTS]),
     "file_a2": Target(partial(read_file, "a2", b""), [b"\0" + b"0000000000000401\n0000000000001402\n"]),
     "file_swabian": Target(partial(read_file, "swabian", b""), [b"\0" + DUMP]),
