@@ -5,14 +5,20 @@ event, what to do from here. Something that happened and is over at once is an a
 until somebody has seen it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from shutil import disk_usage
+from time import monotonic
 
 from experiments.engine.events import (
     Baseline,
     Finished,
     Happened,
     Interlock,
+    Progress,
+    Readings,
     RunEvent,
     SafeSeen,
     StateChanged,
@@ -20,6 +26,12 @@ from experiments.engine.events import (
 from experiments.engine.outcome import Exit, State
 from telemetry.alarms import Alarms
 from telemetry.messages import Severity
+
+LATCHED = "latched"
+"""Controls of this name, or with `.CHANNEL` behind it, say whether a nanowire has latched (`LatchSensor`)."""
+LOW_BYTES = 1_000_000_000
+"""About what a run that keeps everything writes in a quarter of a minute (`experiments.engine.preflight`)."""
+DISK_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,6 @@ MEANINGS: Mapping[str, Meaning] = {
     "tags lost": Meaning(
         "MAJOR", "Counts of this time are too low: lower the rates, or record fewer channels of this tagger"
     ),
-    "latched": Meaning(
-        "MAJOR",
-        "Look at its bias and the light on it; `bellbench set` resets the bias",
-        "unlatched",
-    ),
-    "disk low": Meaning("MAJOR", "Free some space: the run ends when none is left", "disk ok"),
-    "guardian": Meaning("MAJOR", "Go and look at the bench before the next run"),
     "observer failed": Meaning("MINOR", "A display or telemetry misses the rest of this run; report it"),
 }
 """By the word of the event."""
@@ -59,10 +64,14 @@ ENDINGS: Mapping[Exit, Meaning] = {
 
 
 class AlarmWatch:
-    """Raises and clears alarms as the run tells what happens."""
+    """Raises and clears alarms as the run tells what happens, and looks at the disk that it is written to."""
 
-    def __init__(self, alarms: Alarms) -> None:
-        self._alarms = alarms
+    def __init__(
+        self, alarms: Alarms, folder: Path | None = None, now: Callable[[], float] = monotonic
+    ) -> None:
+        """`folder` is the run's, where it has one; `now` is any clock in seconds."""
+        self._alarms, self._folder, self._now = alarms, folder, now
+        self._looked_at_disk = float("-inf")
 
     def notify(self, event: RunEvent) -> None:
         match event:
@@ -73,6 +82,10 @@ class AlarmWatch:
             case Baseline(phase="before") if event.problem:
                 text, action = f"{event.instrument}: {event.problem}", "Look at its front panel and its line"
                 self._alarms.raised(event.instrument, "silent", "MINOR", text, action)
+            case Readings():
+                self._readings(event)
+            case Progress():
+                self._look_at_disk()
             case SafeSeen(verified=False):
                 text = f"{event.instrument} is not verified safe: {event.problem}"
                 self._alarms.raised(
@@ -90,6 +103,28 @@ class AlarmWatch:
                     self._alarms.raised(None, "ended", meaning.severity, text, meaning.action)
             case _:
                 pass
+
+    def _readings(self, event: Readings) -> None:
+        latched = [name for name, value in event.values.items() if name.startswith(LATCHED) and value]
+        if latched:
+            action = "Look at the light on it, then switch its bias off and on, at the instrument"
+            text = f"{event.instrument} {', '.join(latched)}: a nanowire has latched and sees nothing"
+            self._alarms.raised(event.instrument, "latched", "MAJOR", text, action)
+        elif any(name.startswith(LATCHED) for name in event.values):
+            self._alarms.cleared(event.instrument, "latched")
+
+    def _look_at_disk(self) -> None:
+        if self._folder is None or self._now() < self._looked_at_disk + DISK_EVERY_S:
+            return
+        self._looked_at_disk = self._now()
+        with suppress(OSError):
+            free = disk_usage(self._folder).free
+            if free < LOW_BYTES:
+                action = "Free some space: the run ends when none is left"
+                text = f"{free / 1e6:.0f} MB are free on the disk of the run"
+                self._alarms.raised(None, "disk_low", "MAJOR", text, action)
+            else:
+                self._alarms.cleared(None, "disk_low")
 
     def _interlock(self, event: Interlock) -> None:
         name = f"interlock_{event.name}"

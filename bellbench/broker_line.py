@@ -59,9 +59,9 @@ def line_to(url: str, facts: Mapping[str, str | None]) -> Line:
     return Line(parts.hostname or "", port, username, password, tls)
 
 
-def written(telemetry: Telemetry, line: Line) -> dict[str, object]:
-    """How to reach the broker, without secrets."""
-    about: dict[str, object] = {"host": line.host, "port": line.port, "root": telemetry.root}
+def written(telemetry: Telemetry, line: Line, site: str) -> dict[str, object]:
+    """How to reach the broker, without secrets, and where a run of this site stands there."""
+    about: dict[str, object] = {"host": line.host, "port": line.port, "root": telemetry.root, "site": site}
     if telemetry.broker is None:
         return about | {"embedded": True}
     facts = {name: value for name in _WRITTEN if (value := getattr(telemetry, name)) is not None}

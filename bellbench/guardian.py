@@ -131,6 +131,10 @@ def act(orders: Orders, drivers: list[Instrument], alarm: Alarm, line: int) -> b
     # The bench is safe; a full disk, or a folder that is gone, can do no more harm.
     with suppress(Exception):
         _write_down(orders, alarm, killed, began, message, outcomes)
+    with suppress(Exception):  # everything is safe and written down: to tell it is only more
+        from bellbench.last_words import tell
+
+        tell(orders.folder, message)
     return not unsafe
 
 

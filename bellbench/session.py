@@ -94,7 +94,7 @@ class Session:
         except StorageError as error:
             return RunReport(None, ending_of(error))
         drivers = drivers_of(testbed, addresses)
-        broker = written(experiment.telemetry, line)
+        broker = written(experiment.telemetry, line, testbed.testbed)
         publisher = Publisher(
             line,
             site=testbed.testbed,
@@ -109,6 +109,7 @@ class Session:
             drivers,
             {name: entry.node for name, entry in testbed.instruments.items()},
             simulated=testbed.simulated,
+            folder=folder.path,
         )
         publisher.commands = desk_for(experiment.telemetry.commands, self.control, telemetry.alarms)
         await stack.enter_async_context(publisher)

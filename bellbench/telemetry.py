@@ -5,6 +5,7 @@ Messages of the moment are thinned to what the contract promises (`docs/telemetr
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from bellbench.alarms import AlarmWatch
@@ -101,7 +102,7 @@ class Panel:
 class TelemetryObserver:
     """Publishes what a run does. Publishing never waits, so neither does the run.
 
-    `nodes` gives the node of each instrument; `now` is any clock in seconds.
+    `nodes` gives the node of each instrument, `folder` is the run's; `now` is any clock in seconds.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class TelemetryObserver:
         nodes: Mapping[str, str],
         *,
         simulated: bool = False,
+        folder: Path | None = None,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._publisher, self._now = publisher, now
@@ -122,7 +124,7 @@ class TelemetryObserver:
         self._told_progress_at = self._told_rates_at = float("-inf")
         self._live: Live | None = None
         self.alarms = Alarms(self._tell_alarm)
-        self._alarm_watch = AlarmWatch(self.alarms)
+        self._alarm_watch = AlarmWatch(self.alarms, folder, now)
         self.alarms.clean([None, *self._panels])
 
     def notify(self, event: RunEvent) -> None:

@@ -103,6 +103,12 @@ class Outbox:
         row = self._db.execute("SELECT value FROM about WHERE name = 'line'").fetchone()
         return dict(json.loads(row[0])) if row else {}
 
+    @property
+    def last_seq(self) -> int:
+        """The highest number of a message that waits; 0 when none does."""
+        row = self._db.execute("SELECT max(seq) FROM message").fetchone()
+        return int(row[0] or 0)
+
     def put(self, messages: Iterable[Outgoing]) -> None:
         """Store messages, in one transaction; those that are there already stay once."""
         messages = list(messages)

@@ -93,7 +93,7 @@ class Publisher:
         self._deliveries: list[Delivery] = []
         self.commands = commands
         """Who takes requests to the run; to be there before the line is."""
-        self._seq = 0
+        self._seq = self._outbox.last_seq
         self._changes: dict[str, int] = {}
         self._newest: dict[str, Outgoing] = {}  # of each retained topic
         self._delivered: dict[str, Outgoing] = {}  # of each retained topic, the last

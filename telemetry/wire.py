@@ -78,7 +78,7 @@ class Payload(BaseModel):
 class Stamp:
     """What every message carries.
 
-    `boot` is the start of the publisher that made it, and `seq` numbers all messages of one boot from 1: a
+    `boot` is the start of the publisher that made it, and `seq` numbers all messages of one boot: a
     message sent again after a broken line has the same pair. `change` numbers those of one boot on one topic
     from 1: of a retained topic it says which change the snapshot is, and a number that is left out is a
     message that was dropped, a state that a newer one replaced before it was sent, or (on `status` alone) a

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from collections import namedtuple
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from bellbench.broker_line import leftovers_for, line_from, line_of, written
 from bellbench.cli import call
+from bellbench.last_words import tell
 from bellbench.remote import desk_for
 from bellbench.telemetry import TelemetryObserver
 from experiments.config.plan import Wait
@@ -87,11 +89,11 @@ class Told:
 class Watch:
     """An observer of a laser called `pump`, with a clock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self.told, self.now_s = Told(), 0.0
         laser = FakeLaser("pump", [])
         self.observer = TelemetryObserver(
-            self.told, "toy", {"pump": laser}, {"pump": "alice"}, now=lambda: self.now_s  # type: ignore[arg-type]
+            self.told, "toy", {"pump": laser}, {"pump": "alice"}, folder=folder, now=lambda: self.now_s  # type: ignore[arg-type]
         )  # fmt: skip
 
     @property
@@ -189,6 +191,62 @@ def test_what_is_none() -> None:
     ):
         watch.observer.notify(event)
     assert watch.told.count(AlarmState) == before
+
+
+def test_a_nanowire_that_latches_and_recovers() -> None:
+    watch = Watch()
+    watch.observer.notify(Readings("pump", {"latched.1": False, "latched.2": True}))
+    alarm = watch.alarm.alarms["latched"]
+    assert (alarm.severity, alarm.active) == ("MAJOR", True)
+    assert "pump latched.2" in alarm.text
+    watch.observer.notify(Readings("pump", {"latched.1": False, "latched.2": False}))
+    assert watch.alarm.alarms["latched"].active is False
+    assert watch.alarm.unacknowledged == 1
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 5e9
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("bellbench.alarms.disk_usage", lambda folder: usage(free))
+    watch = Watch(tmp_path)
+    before = watch.told.count(AlarmState)
+    watch.observer.notify(Progress("x", 0, 1))
+    assert watch.told.count(AlarmState) == before
+    free = 4e8
+    watch.observer.notify(Progress("x", 0, 1))  # it is not asked all the time
+    assert watch.told.count(AlarmState) == before
+    watch.now_s = 60
+    watch.observer.notify(Progress("x", 0, 1))
+    assert watch.run_alarm.text == (
+        "400 MB are free on the disk of the run. Free some space: the run ends when none is left"
+    )
+    free, watch.now_s = 5e9, 120
+    watch.observer.notify(Progress("x", 0, 1))
+    assert watch.run_alarm.alarms["disk_low"].active is False
+
+
+async def test_the_guardian_speaks_for_a_run_that_cannot(tmp_path: Path) -> None:
+    """After what the run itself had left, and at the next occasion where no broker answers."""
+    async with EmbeddedBroker(0) as broker:
+        here = {"host": broker.host, "port": broker.port, "root": "bellbench", "site": "toy"}
+        for name in ("a", "b"):
+            leave(tmp_path / name, here | ({"port": 1} if name == "b" else {}), "the run's last")
+            await asyncio.to_thread(tell, tmp_path / name, "the run was killed; 3 of 3 instruments safe")
+        view = RunView()
+        for message in await retained(Line(broker.host, broker.port), root="bellbench"):
+            view.take(message)
+    assert view.state == RunState(state="interrupted", reason="the run was killed; 3 of 3 instruments safe")
+    alarm = view.devices["control", "run"].alarm
+    assert alarm is not None
+    assert "Go and look at the bench" in alarm.alarms["guardian"].action
+    assert not (tmp_path / "a/outbox.sqlite").exists()
+    left = Outbox(tmp_path / "b/outbox.sqlite")
+    assert [json.loads(message.payload).get("text") for message in left.take(9)] == [
+        "the run's last", None, "the run was killed; 3 of 3 instruments safe", alarm.text,
+    ]  # fmt: skip
+    left.close()
+    with pytest.raises(FileNotFoundError):
+        tell(tmp_path, "no outbox here")
 
 
 def test_an_interlock_that_is_over_waits_to_be_seen() -> None:
@@ -297,7 +355,7 @@ async def test_the_line_is_written_down_without_secrets(
     async with AsyncExitStack() as stack:
         line = await line_of(section, stack)
     assert line == Line("lab", 8883, None, "hunter2", Tls(ca))
-    about = written(section, line)
+    about = written(section, line, "nyc")
     assert "hunter2" not in json.dumps(about)
     assert line_from(about) == line
     monkeypatch.delenv("LAB_PASSWORD")
