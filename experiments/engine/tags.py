@@ -174,7 +174,10 @@ class TagCollector:
     # What people want to see.
 
     def rates_hz(self) -> NDArray[np.float64]:
-        """Singles per second of each channel over its tagger's last block."""
+        """Singles per second of each channel over its tagger's last block; nothing where no tagger
+        records."""
+        if not self.feeds:
+            return np.zeros(0)
         return np.sum([feed.rates_hz for feed in self.feeds.values()], axis=0)  # type: ignore[no-any-return]
 
     def lost(self) -> dict[str, int]:
