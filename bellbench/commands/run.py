@@ -173,7 +173,7 @@ async def _run(
 
 def obey_signals(control: "RunControl") -> None:
     """Ctrl-C is a wish to stop, and again one to abort, as SIGTERM and SIGHUP are at once; before there is a
-    run, and after it, they end the present task."""
+    run, and after it, they end the present task. One that is ignored, as SIGHUP under `nohup`, stays so."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -186,7 +186,8 @@ def obey_signals(control: "RunControl") -> None:
             control.abort("Ctrl-C twice" if number is signal.SIGINT else number.name)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, heard, number)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, heard, number)
 
 
 def _write_report(folder: Path) -> None:

@@ -150,6 +150,26 @@ async def test_signals_are_wishes_to_a_run(
     assert bool(cancelled) is (abort is not None)
 
 
+async def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    control = RunControl()
+
+    async def a_run() -> None:
+        obey_signals(control)
+        control.take_charge(lambda: None)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        await control.until(lambda: control.stopping)
+
+    try:
+        await asyncio.create_task(a_run())
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(signal.SIGHUP, before)
+    assert control.abort_why is None
+
+
 async def test_before_there_is_a_run_a_signal_ends_the_command() -> None:
     async def not_yet() -> None:
         obey_signals(RunControl())
