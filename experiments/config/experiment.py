@@ -12,6 +12,7 @@ from experiments.config.model import Name, NotNegative, Number, Part, Positive, 
 from experiments.config.plan import PlanStep
 from experiments.config.settings import PairSettings, SwappingSettings
 from experiments.config.telemetry import Telemetry
+from experiments.config.watchdogs import Watchdogs
 
 
 class Record(Part):
@@ -90,6 +91,8 @@ class Experiment(Part):
     pairs: dict[Name, PairSettings] = Field(default_factory=dict)
     compensation: dict[Name, Compensation] = Field(default_factory=dict)
     """The links that are kept free of polarization rotations, by names that are theirs alone."""
+    watchdogs: Watchdogs = Watchdogs()
+    """Failures that the run watches for while it measures, and what it does about them."""
     calibrations: dict[str, CalibrationPolicy] = Field(default_factory=dict)
     """Which calibrations of earlier runs may be used, and how old they may be."""
     plan: Annotated[tuple[PlanStep, ...], Field(min_length=1)]

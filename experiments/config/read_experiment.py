@@ -15,6 +15,7 @@ from experiments.config.plan import STEPS, PlanStep, result_names
 from experiments.config.problems import Fault, Path, Problem, choices, show_value
 from experiments.config.settings import PairSettings, Sections, SwappingSettings
 from experiments.config.validate import valid, valid_items, validate
+from experiments.config.watchdogs import Watchdogs
 
 
 def read_experiment(
@@ -36,6 +37,11 @@ def read_experiment(
             start: Path = ("plan", number, step.kind)
             problems += [document.problem(fault, start) for fault in step.faults(inventory, sections)]
         problems += [document.problem(fault) for fault in _safety(data, steps, inventory)]
+        if (dogs := valid(Watchdogs, data.get("watchdogs"))) is not None:
+            faults = _below(
+                ("watchdogs",), dogs.faults(inventory, sections.settings, bool(sections.compensation))
+            )
+            problems += [document.problem(fault) for fault in faults]
     done: set[str] = set()
     policies = data.get("calibrations")
     earlier = set(policies) if isinstance(policies, dict) else set()
