@@ -36,7 +36,7 @@ from experiments.engine.events import (
 )
 from experiments.engine.outcome import Ending, Exit, State, StorageError
 from experiments.estimators.estimate import Estimate
-from tests.recorded import documents, events
+from tests.recorded import assert_valid, documents, events
 from timetags.files.manifest import Segment
 
 DONE = Ending(State.COMPLETED, Exit.DONE)
@@ -76,24 +76,6 @@ def segment(number: int, rows: int = 10) -> Segment:
 def test_there_is_an_example_of_every_kind() -> None:
     kinds = {kind for kind in get_args(RunEvent) if kind is not Finished}
     assert {type(event) for event in EVENTS} == kinds
-
-
-def assert_valid(folder: Path) -> None:
-    """Every document fits event-model's schema and belongs to one before it."""
-    from event_model import DocumentNames, schema_validators
-
-    known: set[str] = set()
-    fields: dict[str, set[str]] = {}
-    for name, doc in documents(folder):
-        schema_validators[DocumentNames[name]].validate(doc)
-        for reference in ("run_start", "descriptor", "stream_resource"):
-            assert doc.get(reference) in (None, *known), (name, doc)
-        if name == "descriptor":
-            fields[doc["uid"]] = set(doc["data_keys"])
-        if name == "event":
-            assert set(doc["data"]) == set(doc["timestamps"]) == fields[doc["descriptor"]]
-        assert doc["uid"] not in known
-        known.add(doc["uid"])
 
 
 def test_every_document_fits_the_schemas_of_event_model(journal: Documents, tmp_path: Path) -> None:

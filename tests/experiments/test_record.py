@@ -9,6 +9,7 @@ import pytest
 from experiments.engine.events import Happened, Uptime
 from experiments.engine.outcome import Ending, Exit, OpenError, RunError, State, StorageError, ending_of
 from experiments.engine.record import RESERVE_BYTES, RunFolder
+from tests.full_disk import full_disk
 from tests.recorded import events, happened
 
 
@@ -90,3 +91,36 @@ def test_exit_codes_are_those_of_the_command_line() -> None:
     from bellbench.exit_codes import ExitCode
 
     assert {int(code) for code in Exit} <= {int(code) for code in ExitCode}
+
+
+def test_a_full_disk_at_any_write_of_a_run_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Every writing call fails in its turn, after half of its bytes, and all that follow with it, but for the
+    last words: the reserve makes room for them. What returned before can be read as it was written."""
+    failed = 0
+    for at in range(1000):
+        folder = RunFolder.create(tmp_path / str(at), "swap")
+        done: list[str] = []
+        with full_disk(at) as disk:
+            try:
+                for number in range(3):
+                    folder.write_json("results.json", {"number": number})
+                    done.append(f"results {number}")
+                    folder.documents.event(Happened("dwell", str(number)), float(number))
+                    done.append(f"event {number}")
+                    folder.documents.sync()
+            except StorageError as error:
+                assert "no space left" in str(error)  # noqa: PT017 - it need not come
+            disk.room = True
+            folder.last_words({"state": "failed"})
+            folder.close(DONE)
+        said = [int(e["message"]) for e in happened(folder.path, "dwell")]
+        acknowledged = [int(d.split()[1]) for d in done if d.startswith("event")]
+        assert said[: len(acknowledged)] == acknowledged
+        results = [int(d.split()[1]) for d in done if d.startswith("results")]
+        if results:
+            assert json.loads((folder.path / "results.json").read_text())["number"] >= results[-1]
+        assert json.loads((folder.path / "run.json").read_text()) == {"state": "failed"}
+        if not disk.was_full:
+            break
+        failed += 1
+    assert failed >= 3 * 4  # of each round at least: write, sync and rename a file, write a line

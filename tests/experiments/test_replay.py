@@ -20,7 +20,7 @@ from experiments.config.plan import MeasureSwapping
 from experiments.engine.events import Happened, RunEvent
 from experiments.measurements import dwell as dwell_module
 from tests.experiments.fakes import BRING_UP, CALIBRATE, WAIT, ToyBench
-from tests.recorded import happened
+from tests.recorded import assert_valid, happened
 from tests.stored import toy_run
 
 PS = 10**12
@@ -229,6 +229,12 @@ async def test_what_was_aborted_and_what_went_on_with_it_give_their_counts_again
     first.path.rename(tmp_path / "elsewhere")
     with pytest.raises(ReplayError, match=f"goes on with {first.name}, which is not beside it"):
         replay(second)
+
+
+def test_every_document_of_a_run_fits_event_model(heralds: StoredRun) -> None:
+    assert_valid(heralds.path)
+    assert heralds.journal.problems == []
+    assert heralds.journal.stop is not None
 
 
 def test_results_are_json(heralds: StoredRun) -> None:
