@@ -112,6 +112,7 @@ class Session:
             folder=folder.path,
         )
         publisher.commands = desk_for(experiment.telemetry.commands, self.control, telemetry.alarms)
+        stack.callback(self._note_trouble, publisher, folder.path)
         await stack.enter_async_context(publisher)
         lease = None
         if self.bench is None:
@@ -121,7 +122,7 @@ class Session:
                 )
             except SafetyError as error:
                 return refused(folder, ending_of(error))
-        report = await execute(
+        return await execute(
             self.loaded,
             drivers,
             clock,
@@ -138,6 +139,12 @@ class Session:
             },
             resume_from=self.continuation.books if self.continuation else None,
         )
-        if publisher.trouble:
-            self.telemetry_trouble = f"broker at {line}: {publisher.trouble}"
-        return report
+
+    def _note_trouble(self, publisher: Publisher, folder: Path) -> None:
+        """What telemetry could not do, once it has ended."""
+        if publisher.left:
+            why = publisher.trouble or "it did not take everything in time"
+            self.telemetry_trouble = (
+                f"broker at {publisher.line}: {why}. {publisher.left} messages wait in {folder}; the next "
+                "run for this broker sends them, or `bellbench telemetry flush`"
+            )

@@ -83,6 +83,8 @@ class Publisher:
     ) -> None:
         self.line, self.run = line, run
         self.boot = secrets.token_hex(6)
+        self.left = 0
+        """Messages that were still in the outbox when it was closed."""
         self.trouble: str | None = None
         """Why what is published does not arrive, when it does not."""
         self._node, self._keepalive_s, self._flush_s, self._wait = node, keepalive_s, flush_s, wait
@@ -224,6 +226,7 @@ class Publisher:
 
     def _close(self) -> None:
         self._store_now()
+        self.left = len(self._outbox)
         self._outbox.close()
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:

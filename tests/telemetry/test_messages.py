@@ -4,12 +4,14 @@ import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from telemetry import wire
 from telemetry.messages import Estimate, Event, Rates, Result, RunState, Status
 from telemetry.wire import Stamp, decode, encode
 
@@ -116,3 +118,12 @@ def test_a_wrong_word_of_ours_is_refused() -> None:
 def test_foreign_messages_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- the promise is no more than this
         decode(data)
+
+
+def test_whatever_a_test_publishes_is_held_to_the_schemas() -> None:
+    """See tests/conftest.py: what would go out wrong fails the test that sends it."""
+    wrong = RunState.model_construct(state="dreaming")
+    with pytest.raises(jsonschema.ValidationError, match="dreaming"):
+        wire.encode(STAMP, wrong)
+    with pytest.raises(jsonschema.ValidationError, match="minimum of 1"):
+        wire.encode(Stamp(STAMP.time, 0, 1, "b", None), Status(state="ready"))

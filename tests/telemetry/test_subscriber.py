@@ -77,6 +77,40 @@ def test_other_runs_change_nothing() -> None:
     assert not view.lost
 
 
+def test_figures_before_the_state_count() -> None:
+    rates, event = Rates(heralds_hz=1.0), Event(level="info", text="x")
+    view = shown(message("control/run/tele", rates), message("control/run/event", event), state("running"))
+    assert view.rates == rates
+    assert [seen for _, seen in view.events] == [event]
+
+
+def numbered(change: int, text: str, boot: str = "b") -> Message:
+    stamp = Stamp(START, change, change, boot, "r1")
+    got = read(
+        "bellbench", "bellbench/v1/nyc/control/run/event", encode(stamp, Event(level="info", text=text))
+    )
+    assert got is not None
+    return got
+
+
+def test_twice_is_once_and_a_gap_is_seen() -> None:
+    view = shown(
+        state("running"),
+        numbered(1, "a"),
+        numbered(2, "b"),
+        numbered(2, "b"),  # again, after a broken line
+        numbered(5, "e"),
+        numbered(1, "another start", "c"),
+    )
+    assert [event.text for _, event in view.events] == ["a", "b", "e", "another start"]
+    assert view.missed == 2
+
+
+def test_a_state_that_was_replaced_is_none_that_was_missed() -> None:
+    view = shown(state("running"), state("running"), state("completed"))
+    assert (view.missed, view.ended) == (0, True)
+
+
 @pytest.mark.parametrize(("word", "lost"), [("ready", False), ("lost", True), ("disconnected", True)])
 def test_a_run_is_lost_when_its_process_is_gone(
     word: Literal["ready", "lost", "disconnected"], lost: bool

@@ -2,6 +2,7 @@
 
 import pytest
 
+from telemetry.contract import KINDS, kind_of
 from telemetry.topics import Place, Topics, parse
 
 NYC = Topics("bellbench", "nyc")
@@ -20,6 +21,16 @@ NYC = Topics("bellbench", "nyc")
             NYC.run("r-7f3a", "state"),
             "bellbench/v1/nyc/run/r-7f3a/state",
             Place("nyc", "run", "r-7f3a", "state"),
+        ),
+        (
+            NYC.device("hub", "hub_tagger", "alarm"),
+            "bellbench/v1/nyc/hub/hub_tagger/alarm",
+            Place("nyc", "hub", "hub_tagger", "alarm"),
+        ),
+        (
+            f"{NYC.run('r1', 'answer')}/ann",
+            "bellbench/v1/nyc/run/r1/answer/ann",
+            Place("nyc", "run", "r1", "answer"),
         ),
     ],
 )
@@ -44,6 +55,15 @@ def test_no_name_breaks_the_tree(name: str) -> None:
 
 def test_a_node_cannot_pass_for_a_run() -> None:
     assert NYC.device("run", "x", "state") != NYC.run("x", "state")
+
+
+def test_every_kind_is_known_by_its_topic() -> None:
+    for kind in KINDS:
+        topic = f"bellbench/v1/{kind.topic.format(site='nyc', node='hub', device='tagger', run='r1')}"
+        place = parse("bellbench", topic)
+        assert place is not None
+        assert kind_of(place) is kind
+    assert kind_of(Place("nyc", "hub", "tagger", "mood")) is None  # of a later version
 
 
 @pytest.mark.parametrize(
