@@ -102,8 +102,9 @@ class WaitStep(Step[Wait]):
             left_s = min(WAIT_S, left_s)
             while left_s > 0:
                 await context.safe_point()
-                await context.let_pass(min(HOLD_S, left_s), "waiting")
-                left_s -= HOLD_S
+                nap_s = min(HOLD_S, left_s, context.undisturbed_s())
+                await context.let_pass(nap_s, "waiting")
+                left_s -= nap_s
             self.safe_points += 1
 
 

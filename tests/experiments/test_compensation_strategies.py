@@ -61,7 +61,7 @@ def trials(strategy: str, actuator: str, starts: int) -> Trials:
 
 SHORT = [
     # strategy, actuator, starts, success, median and 95th percentile of settings
-    ("stokes", "paddles", 200, 0.98, 12, 18),
+    ("stokes", "paddles", 100, 0.98, 12, 18),
     ("stokes", "wave plates", 30, 0.85, 12, 24),
     ("stokes", "squeezers", 60, 0.9, 12, 24),
     ("line", "squeezers", 40, 0.8, 52, 160),

@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def test_a_whole_journal_says_everything(whole: bytes) -> None:
-    journal = parse(whole)
+    journal = parsed(whole)
     assert journal.problems == []
     assert journal.start["title"] == "Über 8 km"
     assert journal.stop is not None
@@ -60,12 +60,12 @@ def test_cut_at_every_byte_it_reads_all_lines_before(whole: bytes) -> None:
     the one that was cut is said, unless nothing or only its end is missing."""
     lines = whole.splitlines(keepends=True)
     ends = [sum(map(len, lines[:n])) for n in range(len(lines) + 1)]
-    upto = [contents(parse(whole[:end])) for end in ends]
+    upto = [contents(parsed(whole[:end])) for end in ends]
     assert [len(found) for found in upto] == sorted(len(found) for found in upto)
     for size in range(len(whole)):
         number = max(n for n, end in enumerate(ends) if end <= size)
         all_but_its_end = size + 1 in ends
-        journal = parse(whole[:size])
+        journal = parsed(whole[:size])
         assert contents(journal) == upto[number + all_but_its_end], size
         cut = [p for p in journal.problems if "is cut short" in p]
         assert len(cut) == (size not in ends and not all_but_its_end), size
@@ -80,8 +80,8 @@ def test_damage_in_the_middle_costs_the_lines_that_it_hits(
     at %= len(whole)
     damaged = whole[:at] + noise + whole[at + gone :]
     lines, before = damaged.split(b"\n"), whole.split(b"\n")
-    written = {event.data["t_s"]: event for event in parse(whole).events}
-    journal = parse(damaged)
+    written = {event.data["t_s"]: event for event in parsed(whole).events}
+    journal = parsed(damaged)
     untouched = [json.loads(line) for line in before if line in lines and line]
     described = {d["doc"]["uid"] for d in untouched if d["name"] == "descriptor"}
     kept = [
@@ -108,7 +108,7 @@ def test_a_wrong_value_anywhere_costs_its_document_at_most(whole: bytes) -> None
                 doc = {k: v for k, v in line["doc"].items() if k != key}
                 doc |= {} if wrong is ... else {key: wrong}
                 changed = [*lines[:number], {**line, "doc": doc}, *lines[number + 1 :]]
-                journal = parse("\n".join(map(json.dumps, changed)).encode())
+                journal = parsed("\n".join(map(json.dumps, changed)).encode())
                 others = [x for x in lines if x is not line and x["name"] == "stop"]
                 assert bool(journal.stop) >= len(others), (line, key, wrong)
 
@@ -128,7 +128,7 @@ def test_what_is_missing_is_said() -> None:
         "[]",
         '{"name": "unheard of", "doc": {}}',
     ]
-    journal = parse("\n".join([*lines, ""]).encode())
+    journal = parsed("\n".join([*lines, ""]).encode())
     assert [e.number for e in journal.events] == [1, 4]
     assert journal.problems == [
         "line 3 is damaged, 1 bytes are lost",
@@ -141,6 +141,6 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_an_empty_file_is_a_run_that_never_began() -> None:
-    journal = parse(b"")
+    journal = parsed(b"")
     assert (journal.events, journal.stop) == ([], None)
     assert journal.problems == ["the start document is missing"]

@@ -63,27 +63,30 @@ class ProbesAtPolarimeter:
         for number, probe in probes:
             await self._lighting.to_probe(probe, context.clock)
             self._last = probe
-            seen = await self._read(context)
+            seen = await self._read(context, probe)
             if seen.dop < LEAST_DOP:
-                raise RunError(
-                    f"{self._polarimeter.name} ({self._polarimeter.address}) does not see "
-                    f"{probe.beam}: of "
-                    f"{seen.power_w:.2g} W only {100 * seen.dop:.0f} % are polarized. See whether its laser "
-                    "emits and light comes through"
+                raise self._unseen(
+                    probe, f"of {seen.power_w:.2g} W only {100 * seen.dop:.0f} % are polarized"
                 )
             images[number] = (seen.s1, seen.s2, seen.s3)
         return probed(unit(images), self.sent, self.reference, settings=len(probes))
 
-    async def _read(self, context: Context) -> Stokes:
+    async def _read(self, context: Context, probe: Probe) -> Stokes:
         """A reading that has seen nothing but the light as it is now."""
-        for _ in range(READINGS - 1):
+        problem = ""
+        for _ in range(READINGS):
             await context.clock.sleep(self._settings.reading)
             try:
                 return await self._polarimeter.stokes()
-            except RefusedError:
-                continue
-        await context.clock.sleep(self._settings.reading)
-        return await self._polarimeter.stokes()
+            except RefusedError as error:
+                problem = error.problem
+        raise self._unseen(probe, problem)
+
+    def _unseen(self, probe: Probe, why: str) -> RunError:
+        return RunError(
+            f"{self._polarimeter.name} ({self._polarimeter.address}) does not see {probe.beam}: {why}. See "
+            "whether its laser emits and light comes through"
+        )
 
 
 def reference_of(probes: Sequence[Probe], sent: Floats) -> Floats:
