@@ -52,6 +52,7 @@ from experiments.engine.safe_state import SafeOutcome, make_safe, safe_groups, u
 from experiments.engine.standing import Standing
 from experiments.engine.step import Context
 from experiments.engine.tag_files import TagFiles
+from experiments.engine.uptime import UptimeLedger
 
 CLOSING_S = 10.0
 """Wall time for all instruments to close their lines."""
@@ -144,6 +145,7 @@ class Run:
         self._control_server = ControlServer(folder.path, control)
         self._observers = Observers(observers, self._observer_failed)
         self._papers = Papers(loaded, folder, seed, about)
+        self._uptime = UptimeLedger()
         self._open: list[Instrument] = []
         recording = Recording(self.bench, self.experiment, clock, self.announce)
         self._reconnection = Reconnection(
@@ -165,10 +167,9 @@ class Run:
             announce=self.announce,
             progress=lambda doing: self.course.progress(doing),
             safe_point=lambda: self.course.safe_point(),
+            hold=lambda why, holder: control.pause(why, holder),
             results=Results(self.experiment.plan),
-            store_results=lambda: self._papers.write_results(
-                self._papers.results(self.context.results, complete=False)
-            ),
+            store_results=lambda: self._papers.write_results(self._results(complete=False)),
         )
         self.course = Course(self.context, recording, self._reconnection, control, self._enter, self.announce)
         self._lease = lease
@@ -274,7 +275,7 @@ class Run:
 
     def _accepted(self, ending: Ending) -> Ending:
         """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
-        results = self._papers.results(self.context.results, complete=True) or {}
+        results = self._results(complete=True) or {}
         problems = []
         for name, accept in self.experiment.accept.items():
             found = results.get(name)
@@ -316,6 +317,7 @@ class Run:
         """Put an event in the record, then tell the observers."""
         if isinstance(event, StreamEvent):
             self._record(event)
+        self._uptime.take(event, self.clock.now())
         self._observers.notify(event)
 
     def _say(self, event: RunEvent) -> None:
@@ -347,6 +349,13 @@ class Run:
 
     # Records.
 
+    def _results(self, *, complete: bool) -> dict[str, object] | None:
+        results = self._papers.results(self.context.results, complete=complete)
+        if results is not None:
+            live_s = float(str(results.get("live_time_s", 0.0)))
+            results |= self._uptime.to_results(self.clock.now(), live_s)
+        return results
+
     async def _enter(self, state: State, why: str = "") -> None:
         """Enter a state: nothing happens in it before it is on disk."""
         await asyncio.to_thread(self._papers.write_state, state)
@@ -362,7 +371,7 @@ class Run:
             try:
                 self.context.tags.close()
             finally:
-                results = self._papers.results(self.context.results, complete=complete)
+                results = self._results(complete=complete)
             if results is not None:
                 self._papers.write_results(results)
             self._record(StateChanged(self.folder.name, ending.state, ending.message))

@@ -90,6 +90,8 @@ class Context:
     """Say that the run may be held or stopped here, and upkeep be carried out: returns when it may go on.
     Raises `Stopped`, which a step lets pass."""
     results: Results
+    hold: Callable[[str, str], object]
+    """Hold the run at its next safe point until a person lets it go on: why, and in whose name."""
     store_results: Callable[[], None]
     """Write results.json from the results as they are."""
     books: Books = field(default_factory=Books)
