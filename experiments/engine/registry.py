@@ -15,6 +15,7 @@ from experiments.engine.bring_up import BringUpStep, WaitStep
 from experiments.engine.step import Step
 from experiments.measurements.characterize import CharacterizePairStep
 from experiments.measurements.chsh import MeasureChshStep
+from experiments.measurements.node_pairs import MeasurePairsStep
 from experiments.measurements.swapping import MeasureSwappingStep
 from experiments.measurements.tomography import MeasureTomographyStep
 from experiments.measurements.visibility import MeasureVisibilityStep
@@ -27,6 +28,7 @@ STEPS: dict[str, type[Step[Any]]] = {
     "characterize_pair": CharacterizePairStep,
     "compensate_polarization": CompensatePolarizationStep,
     "measure_chsh": MeasureChshStep,
+    "measure_pairs": MeasurePairsStep,
     "measure_swapping": MeasureSwappingStep,
     "measure_tomography": MeasureTomographyStep,
     "measure_visibility": MeasureVisibilityStep,

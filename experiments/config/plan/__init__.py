@@ -6,6 +6,7 @@ A new kind of step is one class in a module of this package and one line in `STE
 from collections.abc import Collection, Iterable
 
 from experiments.config.plan.measuring import Basis, MeasureInSettings, MeasureSwapping
+from experiments.config.plan.network import MeasurePairs
 from experiments.config.plan.pairs import (
     CalibratePairDelays,
     CharacterizePair,
@@ -37,6 +38,7 @@ __all__ = [
     "MeasureChsh",
     "MeasureInSettings",
     "MeasurePair",
+    "MeasurePairs",
     "MeasureSwapping",
     "MeasureTomography",
     "MeasureVisibility",
@@ -60,6 +62,7 @@ STEPS: dict[str, type[PlanStep]] = {
         CharacterizePair,
         CompensatePolarization,
         MeasureChsh,
+        MeasurePairs,
         MeasureSwapping,
         MeasureTomography,
         MeasureVisibility,
@@ -73,7 +76,8 @@ STEPS: dict[str, type[PlanStep]] = {
 def result_names(plan: Iterable[PlanStep]) -> list[str]:
     """The names in the results of a run of all quantities that its steps add."""
     names: list[str] = []
-    for step in {(step.kind, step.label): step for step in plan}.values():
+    parts = (part for step in plan for part in step.parts)
+    for step in {(step.kind, step.label): step for step in parts}.values():
         for quantity in step.results:
             names.append(result_name(step.kind, step.label, quantity, names))
     return names

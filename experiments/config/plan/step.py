@@ -49,6 +49,11 @@ class PlanStep(Part):
         return self.name
 
     @property
+    def parts(self) -> "tuple[PlanStep, ...]":
+        """All steps that add to the results when this one is carried out: itself, unless it says more."""
+        return (self,)
+
+    @property
     def recording_s(self) -> float:
         """For how many seconds of the run's clock tags are taken."""
         return 0.0
