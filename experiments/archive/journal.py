@@ -6,7 +6,7 @@ a stream.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,20 @@ class Journal:
 
 def read_journal(run: Path) -> Journal:
     """The journal in a run's folder. OSError when it cannot be read at all."""
-    return parse((run / DOCUMENTS).read_bytes())
+    with (run / DOCUMENTS).open("rb") as lines:
+        return parse(lines)
 
 
-def parse(content: bytes) -> Journal:
-    """The journal that these bytes hold."""
+def parse(lines: Iterable[bytes]) -> Journal:
+    """The journal that these lines hold, such as those of an open file."""
     journal = Journal()
     reader = _Reader(journal)
-    last = content.count(b"\n") + 1
 
     def torn(number: int, line: bytes) -> None:
-        what = "cut short" if number == last else "damaged"
-        journal.problems.append(f"line {number} is {what}, {len(line)} bytes are lost")
+        what = "damaged" if line.endswith(b"\n") else "cut short"
+        journal.problems.append(f"line {number} is {what}, {len(line.rstrip())} bytes are lost")
 
-    for line in objects_of(content, torn):
+    for line in objects_of(lines, torn):
         reader.take(line)
     reader.end()
     return journal

@@ -59,8 +59,8 @@ class Documents:
     def continued(cls, path: Path, author: str) -> "Documents":
         """The documents of a run whose process is gone, for somebody else, the `author`, to write to their
         end. Raises StorageError, and LookupError for a file without a start document."""
-        with StorageError.when(DOCUMENTS):
-            found = [(line.get("name"), line.get("doc")) for line in objects_of(path.read_bytes())]
+        with StorageError.when(DOCUMENTS), path.open("rb") as lines:
+            found = [(line.get("name"), line.get("doc")) for line in objects_of(lines)]
         known = [(name, doc) for name, doc in found if isinstance(doc, dict)]
         start = next((doc for name, doc in known if name == "start"), None)
         if start is None:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from experiments.archive.journal import parse, read_journal
+from experiments.archive.journal import read_journal
 from experiments.engine import documents as documents_module
 from experiments.engine.documents import Documents
 from experiments.engine.events import (
@@ -238,7 +238,7 @@ def test_a_line_that_does_not_fit_leaves_nothing_behind(
     assert (tmp_path / "documents.jsonl").read_bytes() == whole
     journal.event(EVENTS[2], 2.0)  # there is room again
     assert [e["phase"] for e in events(tmp_path, "step")] == ["ended"]
-    assert parsed((tmp_path / "documents.jsonl").read_bytes()).problems == []
+    assert read_journal(tmp_path).problems == []
 
 
 def test_the_guardian_writes_on_where_a_run_ended(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_events_can_be_written_from_many_threads(journal: Documents, tmp_path: P
         thread.start()
     for thread in threads:
         thread.join()
-    found = parsed((tmp_path / "documents.jsonl").read_bytes())
+    found = read_journal(tmp_path)
     assert len(found.events) == 200
     assert found.problems == []
     assert json.loads((tmp_path / "documents.jsonl").read_text().splitlines()[0])["name"] == "start"

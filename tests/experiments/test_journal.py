@@ -1,5 +1,6 @@
 """Reading a journal: everything that is whole is read, and what is missing is said, whatever the bytes."""
 
+import io
 import json
 
 import pytest
@@ -11,6 +12,10 @@ from experiments.engine.documents import Documents
 from experiments.engine.events import Happened, Rates, StateChanged, StepBegan
 from experiments.engine.outcome import Ending, Exit, State
 from timetags.files.manifest import Segment
+
+
+def parsed(content: bytes) -> Journal:
+    return parse(io.BytesIO(content))
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +137,8 @@ def test_what_is_missing_is_said() -> None:
     assert [e.number for e in journal.events] == [1, 4]
     assert journal.problems == [
         "line 3 is damaged, 1 bytes are lost",
-        "line 6 is damaged, 2 bytes are lost",
         "2 events of stream rates before its number 4",
+        "line 6 is damaged, 2 bytes are lost",
         "the start document is missing",
         "1 documents belong to a descriptor or resource that is missing",
         "1 lines are JSON, but no documents",

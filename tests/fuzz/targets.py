@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Protocol
@@ -135,9 +136,9 @@ def read_file(kind: str, header: bytes, data: bytes) -> None:
 
 def read_record(data: bytes) -> None:
     """A journal gives what is whole and says what is missing; what its first half gives, all of it gives."""
-    journal = parse(data)
+    journal = parse(BytesIO(data))
     assert journal.problems or (journal.start and data.strip())
-    begun = parse(data[: len(data) // 2].rpartition(b"\n")[0] + b"\n")
+    begun = parse(BytesIO(data[: len(data) // 2].rpartition(b"\n")[0] + b"\n"))
     assert journal.events[: len(begun.events)] == begun.events
     assert journal.segments[: len(begun.segments)] == begun.segments
 

@@ -5,7 +5,7 @@ For journals and manifests: each line is a JSON object; a power cut may have tor
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -32,11 +32,12 @@ def open_for_lines(path: str | os.PathLike[str]) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 
-def objects_of(content: bytes, on_skip: Callable[[int, bytes], None] | None = None) -> list[dict[str, Any]]:
-    """The JSON objects of the lines, in order. Of a line that is none `on_skip(number, line)` is told, with
-    its number from 1; empty lines are nothing."""
-    found: list[dict[str, Any]] = []
-    for number, line in enumerate(content.split(b"\n"), 1):
+def objects_of(
+    lines: Iterable[bytes], on_skip: Callable[[int, bytes], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The JSON objects of these lines, such as those of an open file, in order. Of a line that is none
+    `on_skip(number, line)` is told, with its number from 1; empty lines are nothing."""
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -44,7 +45,6 @@ def objects_of(content: bytes, on_skip: Callable[[int, bytes], None] | None = No
         except (ValueError, RecursionError):
             data = None
         if isinstance(data, dict):
-            found.append(data)
+            yield data
         elif on_skip is not None:
             on_skip(number, line)
-    return found

@@ -42,10 +42,10 @@ def append_segment(folder: Path, segment: Segment) -> None:
 def read_manifest(folder: Path) -> dict[str, Segment]:
     """The segments by file name, of all lines that are whole. Empty when there is no manifest."""
     try:
-        content = (folder / MANIFEST).read_bytes()
+        with (folder / MANIFEST).open("rb") as lines:
+            segments = list(map(_segment, objects_of(lines)))
     except FileNotFoundError:
         return {}
-    segments = map(_segment, objects_of(content))
     return {segment.file: segment for segment in segments if segment is not None}
 
 
