@@ -36,6 +36,7 @@ class Gate:
             self._closed = True
             for sink in self._sinks:
                 sink.finish()
+            self._sinks = ()  # what is over shall not be held by who still waits for others
             self.finished = True
 
 
