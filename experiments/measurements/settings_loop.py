@@ -6,7 +6,8 @@ stored after each stay, so that an aborted run has them for what it measured.
 
 There is a safe point between any two stays. When an instrument fails, the stay under way counts for nothing
 and is made again: its tags that are on disk already are named in the record (`vetoed`). Counts go into the
-books as soon as all tags of a stay are in; what the books of an interrupted run have is not measured again.
+books as soon as all tags of a stay are in, and, where watchdogs look on, no earlier than they have found it
+fine: what they find bad is measured again. So is nothing that the books of an interrupted run have.
 """
 
 from abc import abstractmethod
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from math import inf
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from experiments.config.dwell import Until
 from experiments.config.experiment import Experiment
@@ -29,7 +30,7 @@ from experiments.engine.tags import PS, TAIL_S, TagCollector
 from experiments.measurements.analysers import Setting
 from experiments.measurements.dwell import MARGIN_PS
 from experiments.measurements.sums import Counts, Sums
-from experiments.measurements.visits import Stay, Visits
+from experiments.measurements.visits import Mark, Stay, Visits
 from timetags.clocks.track import Track
 
 
@@ -60,6 +61,35 @@ D = TypeVar("D", bound=Dwell)
 C = TypeVar("C", bound=Counts)
 
 
+class Watch(Protocol):
+    """Watchdogs that look at every stay, at safe points (see `experiments.watchdogs.watch`)."""
+
+    recording: int
+    """The recording that they look at."""
+    holds_run: bool
+    """Whether the run is to be held before anything else is measured."""
+
+    @property
+    def fine_until_ps(self) -> int:
+        """Stays that end until then, in hub time, are known to be fine."""
+        ...
+
+    @property
+    def has_judged_all(self) -> bool: ...
+    def follow(self, dwell: Any) -> None: ...
+    def forget(self, dwell: Any) -> None: ...
+    def come_due(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class ComingIn(NamedTuple):
+    """A stay that is over and not in the books. Its last tags may still be on the way."""
+
+    visit: int
+    dwell: Any
+    before: Mark
+
+
 class MeasuringStep(Step[M], Generic[M, D, C]):
     """A step that measures so. What it counts and what it makes of the counts is a subclass's to say."""
 
@@ -73,8 +103,8 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
 
     def __init__(self, parameters: M) -> None:
         super().__init__(parameters)
-        self._coming_in: deque[tuple[int, D]] = deque()
-        """Stays that are over and the visits that they belong to; their last tags may still be on the way."""
+        self._coming_in: deque[ComingIn] = deque()
+        self._watch: Watch | None = None
 
     # What a measurement says.
 
@@ -106,6 +136,11 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
     def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
         """How the delays drifted, by the name of what is tracked, and the name under which to keep that."""
 
+    def watch(self, context: Context) -> Watch | None:
+        """The watchdogs that shall look on, registered as upkeep; None for none."""
+        del context
+        return None
+
     async def prepare(self, context: Context) -> None:
         """What is to be done before the first setting, and again after each pause."""
 
@@ -124,12 +159,24 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
         visits = self._visits = self._visits or self._begin(context)
         analysers = self.analysers(context.experiment)
         await self.prepare(context)
+        if self._watch is not None and self._watch.recording != context.recordings:
+            self._watch.end()
+            self._watch = None
+            self._close_books(context)
+        self._watch = self._watch or self.watch(context)
         while True:
             if visits.may_end:
                 await self._wait_for_last_tags(context)
             if visits.next(inf, lambda: self._precise(context)) is None:
-                break
+                if self._watch is None or self._watch.has_judged_all:
+                    break
+                await self._wait_for_last_tags(context)
+                self._watch.come_due()
+                await context.safe_point()
+                continue
             await context.safe_point()
+            if self._watch is not None and self._watch.holds_run:
+                continue
             stay = visits.next(context.undisturbed_s(), lambda: False)
             assert stay is not None
             doing = f"{stay.setting.name}, {stay.visit + 1} of {len(visits)}"
@@ -138,13 +185,16 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
             await self._count(context, stay, doing)
             visits.took(stay.visit, stay.seconds)
             self.safe_points += 1
-            if self._decides_by_counts and len(self._coming_in) > 1:
-                await context.tags.reached(self._coming_in[-2][1].end_ps + MARGIN_PS)
+            if (self._decides_by_counts or self._watch) and len(self._coming_in) > 1:
+                await context.tags.reached(self._coming_in[-2].dwell.end_ps + MARGIN_PS)
             self._close_books(context)
             context.store_results()
         await self.finish(context)
 
     async def finish(self, context: Context) -> None:
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
         if self._coming_in:
             await self._wait_for_last_tags(context)
         context.store_results()
@@ -159,12 +209,30 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
     async def interrupted(self, context: Context) -> None:
         if self._dwell is not None:
             dwell, self._dwell = self._dwell, None
-            self.tally(context).veto(dwell)
-            await dwell.cut_short(context.tags)
-            message = f"{dwell.setting} does not count and will be measured again"
-            context.announce(Happened("vetoed", message, dwell.window, "warning"))
+            if self._watch is not None:
+                self._watch.forget(dwell)
+            await self._veto(context, dwell)
             self.show(context)
         self._record_tracks(context)
+
+    async def forget_since(self, context: Context, since_ps: int) -> float:
+        """Stays that end after this hub time do not count and are made again, those that are not in the books
+        yet. Returns how many seconds of data they were."""
+        bad = [stay for stay in self._coming_in if stay.dwell.end_ps > since_ps]
+        if not bad:
+            return 0.0
+        assert self._visits is not None
+        self._visits.back_to(bad[0].before)
+        for stay in bad:
+            self._coming_in.remove(stay)
+            await self._veto(context, stay.dwell)
+        return float(sum(stay.dwell.end_ps - stay.dwell.begin_ps for stay in bad)) / PS
+
+    async def _veto(self, context: Context, dwell: D) -> None:
+        self.tally(context).veto(dwell)
+        await dwell.cut_short(context.tags)
+        message = f"{dwell.setting} does not count and will be measured again"
+        context.announce(Happened("vetoed", message, dwell.window, "warning"))
 
     def _begin(self, context: Context) -> Visits[Setting]:
         """The visits, with those behind it that an interrupted run has in its books."""
@@ -191,26 +259,33 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
     async def _count(self, context: Context, stay: Stay[Setting], doing: str) -> None:
         """Count for one stay. Its last tags may come in later."""
         name, seconds = stay.setting.name, stay.seconds
+        assert self._visits is not None
+        before = self._visits.mark
         dwell = self.open_dwell(context, name, seconds)
+        if self._watch is not None:
+            self._watch.follow(dwell)
         self.tally(context).add(dwell)
         self._dwell = dwell
         context.announce(Happened("dwell", f"{name} for {seconds:g} s", dwell.window))
         await context.let_pass(context.tags.lasts(seconds), doing, lambda: self.show(context))
         self._dwell = None
-        self._coming_in.append((stay.visit, dwell))
+        self._coming_in.append(ComingIn(stay.visit, dwell, before))
 
     async def _wait_for_last_tags(self, context: Context) -> None:
         """Those of earlier stays came while the bench went on."""
         if self._coming_in:
             await context.let_pass(TAIL_S, "waiting for the last tags")
-            await context.tags.reached(self._coming_in[-1][1].end_ps + MARGIN_PS)
+            await context.tags.reached(self._coming_in[-1].dwell.end_ps + MARGIN_PS)
             self._close_books(context)
 
     def _close_books(self, context: Context) -> None:
-        """Enter the stays of which all tags have come in."""
+        """Enter the stays of which all tags have come in and which nobody finds bad any more."""
         assert self._visits is not None
-        while self._coming_in and self._coming_in[0][1].is_in:
-            visit, dwell = self._coming_in.popleft()
+        fine_until_ps = inf if self._watch is None else self._watch.fine_until_ps
+        while self._coming_in and self._coming_in[0].dwell.is_in:
+            if self._coming_in[0].dwell.end_ps > fine_until_ps:
+                break
+            visit, dwell, _ = self._coming_in.popleft()
             counts = self.tally(context).close(dwell)
             self._visits.counted(visit, counts.events)
             seconds = (dwell.end_ps - dwell.begin_ps) / PS

@@ -8,7 +8,7 @@ their way, or on everything once all tags are in. So the same tags lead to the s
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,13 @@ class Stay(Generic[S]):
     seconds: float
 
 
+class Mark(NamedTuple):
+    """How far a measurement is: the present visit, and how many seconds of it have been stayed."""
+
+    visit: int
+    seconds: float
+
+
 class Visits(Generic[S]):
     """The visits of one measurement."""
 
@@ -40,7 +47,8 @@ class Visits(Generic[S]):
         self.order = [settings[k] for _ in range(count) for k in rng.permutation(len(settings))]
         self._visit = 0
         self._seconds = 0.0
-        self._counts = 0
+        self._counts: dict[int, int] = {}
+        """By visit."""
 
     def next(self, longest_s: float, precise: Callable[[], bool]) -> Stay[S] | None:
         """The next stay, of at most `longest_s`; None when the measurement has enough. `precise()` says
@@ -50,7 +58,7 @@ class Visits(Generic[S]):
                 if self._ends_a_round and precise():
                     return None
                 return Stay(self._visit, self.order[self._visit], min(left_s, longest_s))
-            self._visit, self._seconds, self._counts = self._visit + 1, 0.0, 0
+            self._visit, self._seconds = self._visit + 1, 0.0
         return None
 
     @property
@@ -62,14 +70,22 @@ class Visits(Generic[S]):
         """A stay is over, after so many seconds; its counts may come later. Stays come in the order of
         their visits."""
         if visit > self._visit:
-            self._visit, self._seconds, self._counts = visit, 0.0, 0
+            self._visit, self._seconds = visit, 0.0
         if visit == self._visit:
             self._seconds += seconds
 
     def counted(self, visit: int, counts: int) -> None:
         """What a stay has counted."""
-        if visit == self._visit:
-            self._counts += counts
+        self._counts[visit] = self._counts.get(visit, 0) + counts
+
+    @property
+    def mark(self) -> Mark:
+        """How far it is now."""
+        return Mark(self._visit, self._seconds)
+
+    def back_to(self, mark: Mark) -> None:
+        """All stays since then do not count, and are made again. None of them has been `counted`."""
+        self._visit, self._seconds = mark
 
     def __len__(self) -> int:
         """How many visits there are at most."""
@@ -90,6 +106,6 @@ class Visits(Generic[S]):
             return self._dwell - self._seconds
         if self._dwell.counts is None:
             return self._dwell.each_s - self._seconds
-        if self._counts >= self._dwell.counts:
+        if self._counts.get(self._visit, 0) >= self._dwell.counts:
             return 0.0
         return min(self._dwell.each_s, self._dwell.at_most - self._seconds)

@@ -1,0 +1,252 @@
+"""The watch: all watchdogs of a measurement, asked at its safe points, and what is done about what they find.
+
+It guarantees:
+
+* nothing is done but at safe points, in the run's one task, so that no data come from a bench in repair;
+* a stay counts for good only when every watchdog has seen it to be fine; what came after is forgotten when
+  one barks, named in the record (`vetoed`), and measured again;
+* every alarm is in the books: which watchdog, why, figures before and after, what was done, and how long the
+  link was down for it;
+* a remedy that does not help is tried as often as its settings allow, then the run is held for a person;
+* an instrument that fails in the middle is brought back as always, and the remedy then carried out anew.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.calibrations.delay_step import TRACKED_DELAYS
+from experiments.calibrations.polarization.upkeep import LinkUpkeep
+from experiments.calibrations.tracking import DelayTracker
+from experiments.engine.events import Happened, Uptime
+from experiments.engine.gates import Gate
+from experiments.engine.outcome import RunError
+from experiments.engine.step import Context
+from experiments.engine.tags import PS
+from experiments.measurements.dwell import Dwell
+from experiments.watchdogs.census import Census
+from experiments.watchdogs.clock_unlocked import ClockUnlockedWatchdog
+from experiments.watchdogs.compensation_timeout import CompensationTimeoutWatchdog
+from experiments.watchdogs.fibre_jump import FibreJumpWatchdog
+from experiments.watchdogs.indistinguishability_lost import IndistinguishabilityLostWatchdog
+from experiments.watchdogs.nanowire_latched import NanowireLatchedWatchdog
+from experiments.watchdogs.peak_walked_off import PeakWalkedOffWatchdog
+from experiments.watchdogs.source_unlocked import SourceUnlockedWatchdog
+from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
+
+WATCHDOGS: tuple[type[Watchdog[Any]], ...] = (
+    NanowireLatchedWatchdog,
+    SourceUnlockedWatchdog,
+    ClockUnlockedWatchdog,
+    FibreJumpWatchdog,
+    CompensationTimeoutWatchdog,
+    PeakWalkedOffWatchdog,
+    IndistinguishabilityLostWatchdog,
+)
+"""In the order in which they are asked: what explains most comes first, and the first that barks is heard."""
+HOUR_S = 3600.0
+BETWEEN_S = 10.0
+"""From a remedy that failed to the next try."""
+AFTER_LINKS_S = 1e-3
+"""A look at a link is followed by one of the watchdogs, in the same gap."""
+
+Veto = Callable[[int], Awaitable[float]]
+"""Forget all stays that end after a hub time in ps; returns how many seconds of data they were."""
+
+
+@dataclass
+class Followed:
+    """A stay that is not known to be fine yet."""
+
+    dwell: Dwell
+    census: Census
+    gate: Gate
+    judged: bool = False
+
+    @property
+    def is_in(self) -> bool:
+        return self.dwell.is_in and self.gate.finished
+
+    def seen(self) -> Seen:
+        dwell = self.dwell
+        singles: NDArray[np.int64] = dwell.singles
+        return Seen(
+            dwell.setting,
+            dwell.begin_ps,
+            dwell.end_ps,
+            dwell.live_ps / PS,
+            singles,
+            self.census.pairs,
+            self.census.seconds,
+            dwell.fourfolds,
+        )
+
+
+class Watch:
+    """The watchdogs of one measuring step. A `Maintenance`."""
+
+    def __init__(self, context: Context, veto: Veto) -> None:
+        self._settings = context.experiment.watchdogs
+        named = self._settings.named
+        self._dogs = [dog(named[dog.name]) for dog in WATCHDOGS if dog.name in named]
+        self._context, self._veto, self.recording = context, veto, context.recordings
+        self._stays: list[Followed] = []
+        self._due_at = context.clock.now()
+        self._handling: tuple[Watchdog[Any], Alarm] | None = None
+        self.holds_run = False
+        self._told: set[str] = set()
+        """Watchdogs that only tell, and have."""
+        self._remedies: dict[str, deque[float]] = {dog.name: deque() for dog in self._dogs}
+        """When the remedies of each were begun, within the last hour."""
+        self.changes: set[str] = set()
+
+    @classmethod
+    def begin(cls, context: Context, veto: Veto) -> "Watch | None":
+        """The watchdogs of the experiment, on duty from now on; None where it has none."""
+        if not context.experiment.watchdogs.named:
+            return None
+        watch = cls(context, veto)
+        context.maintenance.append(watch)
+        context.announce(Uptime("up"))
+        return watch
+
+    def end(self) -> None:
+        """Off duty."""
+        self._context.maintenance.remove(self)
+
+    # What the measuring step says and asks.
+
+    def follow(self, dwell: Dwell) -> None:
+        """A stay has begun."""
+        tags, look_ps = self._context.tags, round(self._settings.look * PS)
+        window = dwell.begin_ps, min(dwell.begin_ps + look_ps, dwell.end_ps)
+        tracker = self._context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+        census = Census(self._context.experiment.swapping, tracker, window)
+        self._stays.append(Followed(dwell, census, tags.open_gate(*window, census)))
+
+    def forget(self, dwell: Dwell) -> None:
+        """A stay does not count, for a reason that is none of the watchdogs'."""
+        self._stays = [stay for stay in self._stays if stay.dwell is not dwell]
+
+    @property
+    def fine_until_ps(self) -> int:
+        """Stays that end until then count."""
+        return min(dog.fine_until_ps for dog in self._dogs)
+
+    @property
+    def has_judged_all(self) -> bool:
+        """Whether nothing is left to be looked at, and nothing to be done."""
+        return self._handling is None and not self.holds_run and all(stay.judged for stay in self._stays)
+
+    def come_due(self) -> None:
+        """Look at the next safe point."""
+        self._due_at = self._context.clock.now()
+
+    # Upkeep.
+
+    @property
+    def due_at(self) -> float:
+        links = (m.due_at for m in self._context.maintenance if isinstance(m, LinkUpkeep))
+        return min([self._due_at, *(due_at + AFTER_LINKS_S for due_at in links)])
+
+    async def carry_out(self, context: Context) -> None:
+        """Look; and do what is to be done."""
+        if self.holds_run:
+            self.holds_run = False
+            context.announce(Uptime("up"))
+        self.changes = set()
+        if self._handling is None:
+            self._handling = await self._look(context)
+        if self._handling is not None:
+            await self._handle(*self._handling, context)
+            self._handling = None
+            self._due_at = (
+                context.clock.now() if self.holds_run else context.clock.now() + self._settings.cadence
+            )
+            return
+        self._due_at = context.clock.now() + self._settings.cadence
+
+    async def _look(self, context: Context) -> tuple[Watchdog[Any], Alarm] | None:
+        fresh = [stay for stay in self._stays if not stay.judged and stay.is_in]
+        seen = [stay.seen() for stay in fresh]
+        now_ps, _ = context.tags.window(0.0)
+        for dog in self._dogs:
+            alarm = await dog.look(seen, now_ps, context)
+            if alarm is None:
+                self._told.discard(dog.name)
+            elif dog.settings.action != "alarm":
+                return dog, alarm
+            elif dog.name not in self._told:
+                self._told.add(dog.name)
+                context.announce(_barks(dog, alarm, 0.0))
+        for stay in fresh:
+            stay.judged = True
+        for dog in self._dogs:
+            dog.all_well(seen, now_ps, context)
+        fine_until_ps = self.fine_until_ps
+        self._stays = [s for s in self._stays if not s.judged or s.dwell.end_ps > fine_until_ps]
+        return None
+
+    async def _handle(self, dog: Watchdog[Any], alarm: Alarm, context: Context) -> None:
+        context.announce(Uptime("down", f"{dog.name}: {alarm.reason}"))
+        self.changes = dog.changes(alarm, context)
+        context.changes = {*context.changes, *self.changes}
+        vetoed_s = await self._forget_since(dog.fine_until_ps)
+        context.announce(_barks(dog, alarm, vetoed_s))
+        while not (why_not := self._why_not(dog, context)):
+            if await self._remedied(dog, alarm, context):
+                context.announce(Uptime("up"))
+                return
+            await context.clock.sleep(BETWEEN_S)
+        self.holds_run = True
+        context.hold(f"{alarm.reason} ({why_not})", dog.name)
+
+    async def _remedied(self, dog: Watchdog[Any], alarm: Alarm, context: Context) -> bool:
+        began = context.clock.now()
+        self._remedies[dog.name].append(began)
+        context.progress(f"{dog.name}: remedy")
+        try:
+            after = await dog.remedy(alarm, context)
+        except RunError as error:
+            message = f"{dog.name}: the remedy did not help: {error}"
+            context.announce(Happened("remedy failed", message, {"watchdog": dog.name}, "warning"))
+            return False
+        took_s = context.clock.now() - began
+        details = {"watchdog": dog.name, "device": alarm.device, "took_s": took_s, "after": dict(after)}
+        context.announce(Happened("remedied", f"{dog.name}: remedied in {took_s:.1f} s", details))
+        return True
+
+    def _why_not(self, dog: Watchdog[Any], context: Context) -> str:
+        """Why no remedy is to be tried; empty when one is."""
+        if dog.settings.action == "pause":
+            return "a person is to look at it"
+        tried, now = self._remedies[dog.name], context.clock.now()
+        while tried and tried[0] < now - HOUR_S:
+            tried.popleft()
+        return f"{len(tried)} remedies within an hour" if len(tried) >= dog.settings.at_most else ""
+
+    async def _forget_since(self, since_ps: int) -> float:
+        """Forget all stays that end later; returns how many seconds of data those were."""
+        bad = [stay for stay in self._stays if stay.dwell.end_ps > since_ps]
+        self._stays = [stay for stay in self._stays if stay not in bad]
+        await self._context.tags.cut_short([stay.gate for stay in bad])
+        for dog in self._dogs:
+            dog.forget()
+        return await self._veto(since_ps)
+
+
+def _barks(dog: Watchdog[Any], alarm: Alarm, vetoed_s: float) -> Happened:
+    details = {
+        "watchdog": dog.name,
+        "reason": alarm.reason,
+        "device": alarm.device,
+        "action": dog.settings.action,
+        "figures": dict(alarm.figures),
+        "vetoed_s": vetoed_s,
+    }
+    forgotten = f"; {vetoed_s:.0f} s of data do not count" if vetoed_s else ""
+    return Happened("watchdog", f"{dog.name}: {alarm.reason}{forgotten}", details, "warning")
