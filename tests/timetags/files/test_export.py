@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_refused(tmp_path):
             export_tags(BLOCKS, tmp_path / "full", name)
 
 
-@pytest.mark.parametrize("name", ["csv", "h5", "npy", "npz", "ptu"])
+@pytest.mark.parametrize("name", ["csv", "h5", "npy", "npz", "parquet", "ptu"])
 def test_memory_does_not_grow_with_the_stream(tmp_path, name):
     def stream(count):
         for k in range(count):
