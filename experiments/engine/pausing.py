@@ -34,7 +34,7 @@ class SafePoints:
         seconds of run clock; raises Stopped when it is to stop here."""
         began = self._clock.now()
         control = self._control
-        if control.holds and not control.stopping:
+        while control.holds and not control.stopping:  # once more when somebody holds it while it lights up
             lit_w = await self._darken() if self._context.experiment.pause == DARK else {}
             await self._wait()
             if not control.stopping:

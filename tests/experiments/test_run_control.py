@@ -259,15 +259,14 @@ async def test_abort_makes_safe_at_once_and_says_why(tmp_path: Path, while_pause
     if while_paused:
         person = Person(bench, lambda c: c.pause("lunch"), paused=lambda c: c.abort("smoke"))
     else:
-        person = Person(bench, lambda c: c.abort("smoke"), in_dwell=1)
-    report = await run(bench, tmp_path, person, WAITED if while_paused else MEASURED)
+        person = Person(bench, lambda c: c.abort("smoke"))
+    report = await run(bench, tmp_path, person)
     assert report.ending.state is State.ABORTED
     assert report.ending.exit is Exit.ABORTED
-    step = "wait" if while_paused else "measure_swapping"
-    assert report.ending.message == f"aborted in step {step}: smoke"
+    assert report.ending.message == "aborted in step wait: smoke"
     assert len(report.safe) == len(bench.instruments)
     assert all(outcome.verified for outcome in report.safe)
-    assert len(happened(report.folder, "dwell")) == (not while_paused)
+    assert person.states == ["preparing", "running", *["paused"] * while_paused, "aborted"]
 
 
 # Who may hold, who may let go, and what is refused.
