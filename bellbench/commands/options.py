@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
+from experiments.config.references import is_reference
+
 C = TypeVar("C", bound=Callable[..., Any])
 
 _FILE = click.Path(dir_okay=False, exists=True)
@@ -16,8 +18,13 @@ def broker_options(command: C) -> C:
         click.option("--key", type=_FILE, help="PEM file with the key of the certificate."),
         click.option("--certificate", type=_FILE, help="PEM file that we show to the broker."),
         click.option("--ca", type=_FILE, help="PEM file of the authority behind the broker's certificate."),
-        click.option("--password", metavar="${env:NAME}", callback=_reference, help="Where the password is."),
-        click.option("--username", metavar="${env:NAME}", callback=_reference, help="Where the user is."),
+        click.option(
+            "--password",
+            metavar="REFERENCE",
+            callback=_reference,
+            help="${env:NAME} or ${file:/PATH} of the password.",
+        ),
+        click.option("--username", metavar="REFERENCE", callback=_reference, help="The same of the user."),
     ):
         command = option(command)
     return command
@@ -25,6 +32,6 @@ def broker_options(command: C) -> C:
 
 def _reference(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
     """A secret on a command line would be seen by everyone on the machine."""
-    if value is not None and not (value.startswith("${env:") and value.endswith("}")):
-        raise click.BadParameter("write ${env:NAME} and set that environment variable")
+    if value is not None and not is_reference(value):
+        raise click.BadParameter("write ${env:NAME}, or ${file:/PATH} of a file that only its owner can read")
     return value

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments.archive.finding import read_about
+from experiments.archive.index import open_index
 from experiments.archive.recovery import FINAL, Recovered, is_dead, recover
 
 CATALOGUE = "catalogue.sqlite"
 VERSION = 1
 """Of the table's form; a catalogue of another one is made again."""
-BUSY_S = 5.0
-"""For how long to wait for another process that writes."""
 TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
     name TEXT PRIMARY KEY, stamp TEXT, experiment TEXT, state TEXT, began_utc TEXT, final INTEGER, about TEXT
@@ -59,7 +58,7 @@ class Catalogue:
         self._runs, self._read = runs, read
         self.recovered: list[Recovered] = []
         """Runs that were found dead by the looks so far."""
-        self._database = _open(runs / CATALOGUE)
+        self._database = open_index(runs / CATALOGUE, TABLE, VERSION)
 
     def __enter__(self) -> "Catalogue":
         return self
@@ -77,7 +76,7 @@ class Catalogue:
         except sqlite3.Error:
             # Damaged behind its first pages, or held by another process that does not let go.
             self._database.close()
-            self._database = _open(self._runs / CATALOGUE, afresh=True)
+            self._database = open_index(self._runs / CATALOGUE, TABLE, VERSION, afresh=True)
             self._refresh()
         asked = {"experiment = ?": experiment, "state = ?": state, "began_utc >= ?": since_utc}
         given = {condition: value for condition, value in asked.items() if value is not None}
@@ -125,33 +124,3 @@ class Catalogue:
                     "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (name, stamp, experiment, state, began, state in FINAL, json.dumps(about)),
                 )
-
-
-def _open(path: Path, *, afresh: bool = False) -> sqlite3.Connection:
-    """The database, made again when it is damaged, or in memory where it cannot be written."""
-    for attempt in (afresh, True):
-        try:
-            if attempt:
-                for end in ("", "-wal", "-shm"):
-                    path.with_name(path.name + end).unlink(missing_ok=True)
-            return _connect(str(path))
-        except (sqlite3.Error, OSError):
-            continue
-    return _connect(":memory:")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=BUSY_S)
-    try:
-        [(version,)] = database.execute("PRAGMA user_version")
-        if version != VERSION:
-            database.execute("DROP TABLE IF EXISTS runs")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")  # it can be made again
-        database.execute(TABLE)
-        database.execute(f"PRAGMA user_version = {VERSION}")
-        database.commit()
-    except BaseException:
-        database.close()
-        raise
-    return database

@@ -1,8 +1,8 @@
 """The history of calibrations: every calibration of every run in a folder of runs, and which of them holds
 now.
 
-    runs/calibrations.sqlite            an index of the runs' calibrations.json, brought up to date at every
-    look runs/calibrations.rollbacks.jsonl   who set an older one in force, when and why; only ever added to
+    runs/calibrations.sqlite            an index of the runs' calibrations.json, up to date after every look
+    runs/calibrations.rollbacks.jsonl   who set an older one in force, when and why; only ever added to
 
 Guarantees:
 
@@ -24,11 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from experiments.archive.index import open_index
+
 INDEX = "calibrations.sqlite"
 ROLLBACKS = "calibrations.rollbacks.jsonl"
 RECORDS = "calibrations.json"
 VERSION = 1
-BUSY_S = 5.0
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (run TEXT PRIMARY KEY, stamp TEXT);
 CREATE TABLE IF NOT EXISTS calibrations (
@@ -123,7 +124,7 @@ class History:
 
     def __init__(self, runs: Path) -> None:
         self._runs = runs
-        self._index = _open(runs / INDEX)
+        self._index = open_index(runs / INDEX, TABLES, VERSION)
 
     def __enter__(self) -> "History":
         return self
@@ -141,7 +142,7 @@ class History:
         except sqlite3.Error:
             # Damaged behind its first pages, or held by another process that does not let go.
             self._index.close()
-            self._index = _open(self._runs / INDEX, afresh=True)
+            self._index = open_index(self._runs / INDEX, TABLES, VERSION, afresh=True)
             self._refresh()
         asked = {"name = ?": name, "testbed = ?": testbed, "simulated = ?": simulated}
         given = {condition: value for condition, value in asked.items() if value is not None}
@@ -250,31 +251,3 @@ def _figures(part: object, path: tuple[str, ...]) -> Iterator[Figure]:
     elif isinstance(part, list):
         for number, inner in enumerate(part):
             yield from _figures(inner, (*path, str(number)))
-
-
-def _open(path: Path, *, afresh: bool = False) -> sqlite3.Connection:
-    """The index, made again when it is damaged or of another form, or in memory where it cannot be
-    written."""
-    for anew in (afresh, True):
-        with suppress(sqlite3.Error, OSError):
-            if anew:
-                for end in ("", "-wal", "-shm"):
-                    path.with_name(path.name + end).unlink(missing_ok=True)
-            return _connect(str(path))
-    return _connect(":memory:")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_S)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
-            raise sqlite3.DatabaseError(f"an index of form {version}")
-        with connection:
-            connection.executescript(f"{TABLES}PRAGMA user_version = {VERSION};")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

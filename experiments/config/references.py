@@ -20,8 +20,13 @@ LONGEST = 64 * 1024
 """Bytes of a secret in a file; a larger file is another one than was meant."""
 
 
-def _is_reference(text: str) -> str:
-    if not re.fullmatch(PATTERN, text):
+def is_reference(text: str) -> bool:
+    """Whether a text is one."""
+    return re.fullmatch(PATTERN, text) is not None
+
+
+def _reference(text: str) -> str:
+    if not is_reference(text):
         # What was found is not shown: it may be a password.
         raise ValueError(
             "no secrets in this file; write ${env:NAME} and set that environment variable, or ${file:/PATH} "
@@ -42,7 +47,7 @@ class _Pattern:
         return {**handler(schema), "pattern": f"^{PATTERN}$", "examples": ["${env:BROKER_PASSWORD}"]}
 
 
-Reference = Annotated[str, AfterValidator(_is_reference), _Pattern()]
+Reference = Annotated[str, AfterValidator(_reference), _Pattern()]
 
 
 def resolve(reference: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.archive import catalogue as catalogue_module
+from experiments.archive import index as index_module
 from experiments.archive.catalogue import CATALOGUE, Catalogue
 from experiments.archive.compare import compare_figures, compare_settings
 from experiments.archive.export import export_run
@@ -259,13 +259,13 @@ def test_where_it_cannot_be_written_the_catalogue_is_kept_in_memory(
     assert names(tmp_path / "nowhere") == []
     assert not (tmp_path / "nowhere").exists()
 
-    def locked(path: str) -> sqlite3.Connection:
+    def locked(path: str, tables: str, version: int) -> sqlite3.Connection:
         if path != ":memory:":
             raise sqlite3.OperationalError("database is locked")
-        return connect(path)
+        return connect(path, tables, version)
 
-    connect = catalogue_module._connect
-    monkeypatch.setattr(catalogue_module, "_connect", locked)
+    connect = index_module._connect
+    monkeypatch.setattr(index_module, "_connect", locked)
     assert names(tmp_path) == [ONE]
 
 
