@@ -28,9 +28,13 @@ from drivers.capabilities import (
 )
 
 
+async def _unused(*_: object) -> None:
+    raise AssertionError("nothing is ever opened, asked or set")
+
+
 def _toy(capability: type[Instrument], **says: object) -> type[Instrument]:
     """A driver that can be constructed, and says this of itself."""
-    unused = dict.fromkeys(capability.__abstractmethods__)
+    unused = dict.fromkeys(capability.__abstractmethods__, _unused)
     return type(f"Toy{capability.__name__}", (capability,), unused | {"schemes": ("tcp",)} | says)
 
 
