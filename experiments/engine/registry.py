@@ -15,7 +15,9 @@ from experiments.engine.bring_up import BringUpStep, WaitStep
 from experiments.engine.step import Step
 from experiments.measurements.characterize import CharacterizePairStep
 from experiments.measurements.chsh import MeasureChshStep
+from experiments.measurements.hom import MeasureHomStep
 from experiments.measurements.node_pairs import MeasurePairsStep
+from experiments.measurements.swap_rate_scan import ScanBsmWindowStep
 from experiments.measurements.swapping import MeasureSwappingStep
 from experiments.measurements.tomography import MeasureTomographyStep
 from experiments.measurements.visibility import MeasureVisibilityStep
@@ -28,11 +30,13 @@ STEPS: dict[str, type[Step[Any]]] = {
     "characterize_pair": CharacterizePairStep,
     "compensate_polarization": CompensatePolarizationStep,
     "measure_chsh": MeasureChshStep,
+    "measure_hom": MeasureHomStep,
     "measure_pairs": MeasurePairsStep,
     "measure_swapping": MeasureSwappingStep,
     "measure_tomography": MeasureTomographyStep,
     "measure_visibility": MeasureVisibilityStep,
     "reference_polarization": ReferencePolarizationStep,
+    "scan_bsm_window": ScanBsmWindowStep,
     "wait": WaitStep,
 }
 

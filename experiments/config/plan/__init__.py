@@ -5,6 +5,7 @@ A new kind of step is one class in a module of this package and one line in `STE
 
 from collections.abc import Collection, Iterable
 
+from experiments.config.plan.interference import MeasureHom, ScanBsmWindow
 from experiments.config.plan.measuring import Basis, MeasureInSettings, MeasureSwapping
 from experiments.config.plan.network import MeasurePairs
 from experiments.config.plan.pairs import (
@@ -36,6 +37,7 @@ __all__ = [
     "CompensatePolarization",
     "LinkStep",
     "MeasureChsh",
+    "MeasureHom",
     "MeasureInSettings",
     "MeasurePair",
     "MeasurePairs",
@@ -45,6 +47,7 @@ __all__ = [
     "PairStep",
     "PlanStep",
     "ReferencePolarization",
+    "ScanBsmWindow",
     "SetPoint",
     "SwappingStep",
     "Wait",
@@ -62,11 +65,13 @@ STEPS: dict[str, type[PlanStep]] = {
         CharacterizePair,
         CompensatePolarization,
         MeasureChsh,
+        MeasureHom,
         MeasurePairs,
         MeasureSwapping,
         MeasureTomography,
         MeasureVisibility,
         ReferencePolarization,
+        ScanBsmWindow,
         Wait,
     )
 }

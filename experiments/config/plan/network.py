@@ -24,9 +24,9 @@ def _each_once(pairs: tuple[Name, ...]) -> tuple[Name, ...]:
 
 
 class MeasurePairs(MeasureInSettings):
-    """For each of `pairs`, in an order shuffled by the run's seed: set the switches, find the delays from tags
-    of `duration`, with `compensate` turn the links of the section `compensation` that are judged by this pair,
-    then measure. A pair without a correlation peak is tried once more at the end, and then left out."""
+    """For each of `pairs`, in an order shuffled by the run's seed: set the switches, find the delays from
+    tags of `duration`, with `compensate` turn the links of the section `compensation` that are judged by this
+    pair, then measure. A pair without a correlation peak is tried once more at the end, and then left out."""
 
     kind = "measure_pairs"
     results = ("pairs_measured", "pair_rate_hz_least", "fidelity_lower_least", "chsh_s_least")
