@@ -236,7 +236,8 @@ class Run:
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
         self._lease.end("the run is over")
-        self._say(Happened("making safe", f"making {len(self._open)} instruments safe"))
+        with suppress(Exception):  # whatever cannot be told or written, the instruments come first
+            self._say(Happened("making safe", f"making {len(self._open)} instruments safe"))
         safe = await make_safe(safe_groups(self._open, self.loaded.testbed.safe_order))
         for outcome in safe:
             self._say(SafeSeen(outcome.name, outcome.verified, outcome.problem))
@@ -268,7 +269,7 @@ class Run:
 
     def with_traceback(self, ending: Ending) -> Ending:
         """The ending of a run that met a mistake of ours: the folder keeps what is needed to find it."""
-        with suppress(StorageError):
+        with suppress(Exception):  # the safe state comes after this, whatever is wrong here
             self.folder.write_text("error.txt", traceback.format_exc())
         text = "Please report it with error.txt of the run folder"
         return replace(ending, message=f"internal error{self._doing}: {ending.message}. {text}")
