@@ -3,12 +3,15 @@
 from typing import Any
 
 from experiments.calibrations.analyser_step import CalibrateAnalyserStep
+from experiments.calibrations.arm_balance import BalanceArmsStep
 from experiments.calibrations.delay_step import CalibrateDelaysStep
+from experiments.calibrations.detectors import CalibrateDetectorsStep
 from experiments.calibrations.pair_delays import CalibratePairDelaysStep
 from experiments.calibrations.polarization.step import (
     CompensatePolarizationStep,
     ReferencePolarizationStep,
 )
+from experiments.calibrations.source import CalibrateSourceStep
 from experiments.config.plan import STEPS as PARAMETERS
 from experiments.config.plan import PlanStep
 from experiments.engine.bring_up import BringUpStep, WaitStep
@@ -23,10 +26,13 @@ from experiments.measurements.tomography import MeasureTomographyStep
 from experiments.measurements.visibility import MeasureVisibilityStep
 
 STEPS: dict[str, type[Step[Any]]] = {
+    "balance_arms": BalanceArmsStep,
     "bring_up": BringUpStep,
     "calibrate_analyser": CalibrateAnalyserStep,
     "calibrate_delays": CalibrateDelaysStep,
+    "calibrate_detectors": CalibrateDetectorsStep,
     "calibrate_pair_delays": CalibratePairDelaysStep,
+    "calibrate_source": CalibrateSourceStep,
     "characterize_pair": CharacterizePairStep,
     "compensate_polarization": CompensatePolarizationStep,
     "measure_chsh": MeasureChshStep,

@@ -27,9 +27,11 @@ def fit_dip_against(
     centre: float | None = None,
     ratio: float | None = None,
 ) -> Dip:
-    """Fit counts of both polarizations over positions (equal arrays; at least 5). `tau`, `centre`
-    and `ratio`, that of both far away, are not fitted where they are given. The dip's `level` is the ratio. FitError if the fit does not settle;
-    ValueError where either has no counts at all."""
+    """Fit counts of both polarizations over positions (equal arrays; at least 5).
+
+    `tau`, `centre` and `ratio`, that of both far away, are not fitted where they are given; the dip's `level`
+    is the ratio. FitError if the fit does not settle; ValueError where either has no counts at all.
+    """
     positions = np.asarray(positions, float)
     parallel, orthogonal = np.asarray(parallel, float), np.asarray(orthogonal, float)
     if min(parallel.sum(), orthogonal.sum()) <= 0:

@@ -258,9 +258,9 @@ class HomTally(Sums[HomDwell, HomCounts]):
     def scan(self) -> Scan:
         """Equal over crossed polarizations against d, as people look at a dip; bins without a reference are
         left out."""
-        parallel, crossed = self.total.histograms[0].astype(float)
+        parallel, crossed = self.total.histograms[0].astype(np.float64)
         seen = crossed > 0
-        ratio = parallel[seen] / crossed[seen]
+        ratio = np.asarray(parallel[seen] / crossed[seen], np.float64)
         error = (parallel[seen] + 1) / crossed[seen] * np.sqrt(1 / (parallel[seen] + 1) + 1 / crossed[seen])
         dip, d = self.dip, self.d_ps[seen]
         fit: tuple[float, ...] = ()

@@ -25,14 +25,18 @@ from experiments.config.plan.preparing import (
     Wait,
 )
 from experiments.config.plan.step import LinkStep, PairStep, PlanStep, SetPoint, SwappingStep
+from experiments.config.plan.sweeps import BalanceArms, CalibrateDetectors, CalibrateSource
 
 __all__ = [
     "STEPS",
+    "BalanceArms",
     "Basis",
     "BringUp",
     "CalibrateAnalyser",
     "CalibrateDelays",
+    "CalibrateDetectors",
     "CalibratePairDelays",
+    "CalibrateSource",
     "CharacterizePair",
     "CompensatePolarization",
     "LinkStep",
@@ -58,10 +62,13 @@ __all__ = [
 STEPS: dict[str, type[PlanStep]] = {
     step.kind: step
     for step in (
+        BalanceArms,
         BringUp,
         CalibrateAnalyser,
         CalibrateDelays,
+        CalibrateDetectors,
         CalibratePairDelays,
+        CalibrateSource,
         CharacterizePair,
         CompensatePolarization,
         MeasureChsh,

@@ -18,8 +18,8 @@ MOST_BINS = 10_000
 
 
 class MeasureHom(MeasureInSettings, SwappingStep):
-    """The Hong-Ou-Mandel dip of the two idlers, heralded by both signals: four-folds against the difference of
-    the two clicks at the hub, up to `reach` either way in bins of `bin`, those with equal polarizations
+    """The Hong-Ou-Mandel dip of the two idlers, heralded by both signals: four-folds against the difference
+    of the two clicks at the hub, up to `reach` either way in bins of `bin`, those with equal polarizations
     against those with crossed ones. `tau` is the decay of the dip, where it is known and not to be fitted:
     some hundred four-folds do not tell it."""
 
