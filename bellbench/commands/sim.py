@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,10 +11,15 @@ from drivers.address import Address
 from experiments.config.files import load_testbed
 from experiments.config.testbed import Testbed
 
-STEP_S = 0.05
+if TYPE_CHECKING:
+    from sim_instruments.bench import Bench
+
+STEP_S = 0.02
 """Wall time between two steps of the bench."""
-LONGEST_STEP_S = 1.0
+LONGEST_STEP_S = 0.25
 """Simulated time of one step at most: a bench that cannot keep its pace falls behind instead of standing."""
+STARTING_S = 0.3
+"""Wall time for which it waits for other taggers when one has been started."""
 BEHIND_S = 5.0
 """A bench that is so far behind its pace says so, once."""
 
@@ -57,19 +62,36 @@ async def _serve(testbed: Testbed, pace: float, seed: int, as_json: bool) -> Non
             for place in where:
                 click.echo(f"{place['name']:{width}}  {place['model']:20}  {place['address']}")
             click.echo(f"serving at {pace:g} times real time; Ctrl-C stops", err=True)
-        loop = asyncio.get_running_loop()
-        began, told = loop.time(), False
-        while not stop.is_set():
-            due = pace * (loop.time() - began) - bench.now
+        await keep_pace(bench, pace, stop)
+
+
+async def keep_pace(bench: "Bench", pace: float, stop: asyncio.Event) -> None:
+    """Let a bench go on by the wall clock, `pace` of its seconds in one, until `stop`.
+
+    It stands still while taggers are being started, so that recordings which somebody begins together do
+    begin together: a bench goes on in steps, and of two commands on either side of a step one would come a
+    whole step late, much more than on a bench of glass.
+    """
+    loop = asyncio.get_running_loop()
+    origin, began, told = bench.now, loop.time(), False
+    starting_since: float | None = None
+    while not stop.is_set():
+        recording = [port.recording for port in bench.ports.taggers.values()]
+        if not any(recording) or all(recording):
+            starting_since = None
+        elif starting_since is None:
+            starting_since = loop.time()
+        if starting_since is None or loop.time() - starting_since > STARTING_S:
+            due = pace * (loop.time() - began) - (bench.now - origin)
             await bench.advance(min(max(due, 0.0), LONGEST_STEP_S))
             if due > BEHIND_S and not told:
                 told = True
                 click.echo(f"the bench cannot keep this pace: it is {due:.0f} s behind", err=True)
-            try:
-                async with asyncio.timeout(STEP_S):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+        try:
+            async with asyncio.timeout(STEP_S):
+                await stop.wait()
+        except TimeoutError:
+            pass
 
 
 def _place(text: str) -> dict[str, Any]:
