@@ -3,8 +3,8 @@
 Polarization that diffuses with D turns by a vector whose components have the variance 2 D t (physics.md 2),
 so its squared length over 2 D t has a chi-square distribution of three degrees of freedom; with `diffusion`
 the greatest D that is to be expected, a larger turn than chance allows is a jump. The turn between two looks
-is that of the probes' images; while the controller stands still it is the fibre's alone. A link that is judged
-by photon pairs shows no images, and is not watched for this.
+is that of the probes' images; while the controller stands still it is the fibre's alone. A link that is
+judged by photon pairs shows no images, and is not watched for this.
 
 A delay has jumped where the track of it says so, by more than `delay`, and beyond 6.2 of its own standard
 errors (1e-9, two-sided). Either way the data since the last look before are forgotten: nobody knows when it
