@@ -63,7 +63,7 @@ def _happening(what: SimulatedHappening, testbed: Testbed) -> happenings.Happeni
     thing, for_s = what.thing, inf if what.for_s is None else what.for_s
     match what.verb:
         case "jump":
-            return happenings.Jump(what.at, thing, what.angle)
+            return happenings.Jump(what.at, thing, 0.4 if what.angle is None else what.angle)
         case "move_delay":
             return happenings.MoveDelay(what.at, thing, what.by or 0.0)
         case "power_cycle":
@@ -78,7 +78,7 @@ def _happening(what: SimulatedHappening, testbed: Testbed) -> happenings.Happeni
             monitors = (clock.monitor,) if clock.monitor else ()
             return happenings.UnlockClock(what.at, clock.taggers, monitors, for_s=for_s)
         case _ if issubclass(driver_of(testbed.instruments[thing].model), Laser):
-            return happenings.UnlockLaser(what.at, thing, what.left)
+            return happenings.UnlockLaser(what.at, thing, 0.05 if what.left is None else what.left)
         case _:
             return happenings.UnlockClock(what.at, (thing,), for_s=for_s)
 

@@ -23,7 +23,7 @@ def wrong_happenings(inventory: Inventory, happenings: Sequence[SimulatedHappeni
                 )
             elif not laser and happening.for_s is None:
                 yield Fault(path, "a clock needs `for`: how long it is without its reference")
-            elif not laser and "left" in happening.model_fields_set:
+            elif not laser and happening.left is not None:
                 yield Fault((*path, "left"), "this is about the light of a laser; leave left out")
 
 

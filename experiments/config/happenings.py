@@ -51,9 +51,11 @@ class SimulatedHappening(Part):
     """A fibre whose delay changes `by` so much."""
     distinguishable: Name | None = None
     """A Bell-state measurement with so little mode `overlap` `for` so long."""
-    angle: Annotated[Radians, Positive] = 0.4
+    angle: Annotated[Radians, Positive] | None = None
+    """Left out, 0.4 rad."""
     for_s: Annotated[Seconds, Positive] | None = Field(None, alias="for")
-    left: Fraction = 0.05
+    left: Fraction | None = None
+    """Left out, 5 %."""
     by: Seconds | None = None
     overlap: Fraction | None = None
 
@@ -63,7 +65,7 @@ class SimulatedHappening(Part):
         if len(verbs) != 1:
             raise ValueError(f"a happening is one of {', '.join(TAKES)}; give just one of them")
         for amount in AMOUNTS:
-            given = ("for_s" if amount == "for" else amount) in self.model_fields_set
+            given = getattr(self, "for_s" if amount == "for" else amount) is not None
             if given and amount not in TAKES[verbs[0]]:
                 raise ValueError(f"{verbs[0]} takes no {amount}; leave it out")
             if not given and amount in NEEDS.get(verbs[0], ()):
