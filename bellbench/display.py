@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bellbench.figures import FIGURES, label_of, place_of
 from bellbench.text import duration, rate, with_error
 from experiments.engine.events import (
     Finished,
@@ -39,31 +40,6 @@ COLOURS = {
     State.ABORTED: "yellow",
     State.FAILED: "red",
 }
-FIGURES = {
-    "swap_rate_hz": ("swap rate", "1/s"),
-    "visibility_zz": ("visibility |ZZ|", ""),
-    "visibility_xx": ("visibility |XX|", ""),
-    "visibility_yy": ("visibility |YY|", ""),
-    "chsh_s": ("CHSH S", ""),
-    "fidelity": ("swapped-state fidelity", ""),
-    "fidelity_lower": ("fidelity, lower bound", ""),
-    "fidelity_upper": ("fidelity, upper bound", ""),
-    "fidelity_three_bases": ("fidelity, from ZZ, XX, YY", ""),
-    "best_fidelity": ("fidelity, best local frame", ""),
-    "purity": ("purity", ""),
-    "concurrence": ("concurrence", ""),
-    "largest_s": ("largest S of the state", ""),
-    "qber_z": ("QBER in Z", ""),
-    "qber_x": ("QBER in X", ""),
-    "key_fraction": ("key per sifted bit", ""),
-    "pair_rate_hz": ("pair rate, raw", "1/s"),
-    "car": ("CAR", ""),
-    "g_si": ("g_SI", ""),
-    "heralding_first": ("heralding, first analyser", ""),
-    "heralding_second": ("heralding, second analyser", ""),
-    "correlation_width_ps": ("correlation width", "ps"),
-}
-"""The figures of merit in the order in which people look for them: name, unit."""
 EVENTS_SHOWN = 4
 UNDER_WAY = "…"
 LINE_EVERY_S = 30.0
@@ -214,22 +190,24 @@ def _figures_so_far(live: Live | None) -> str:
 
 
 def results_table(results: Mapping[str, Any]) -> RenderableType:
-    """Our figures with their error bars beside the published ones."""
+    """Our figures with their error bars beside the published ones, whose sources stand below."""
     table = Table(title="Results", title_justify="left", title_style="bold")
-    table.add_column("figure", no_wrap=True)
+    table.add_column("figure")
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("published", justify="right", no_wrap=True)
-    table.add_column("source", overflow="fold")
-    for name, (label, unit) in _figures_in(results).items():
+    sources: list[str] = []
+    for name in _figures_in(results):
+        label, unit = label_of(name)
         found = results[name]
         published = results.get("published", {}).get(name, {})
-        table.add_row(
-            label,
-            f"{with_error(found['value'], found['error'])} {unit}".strip(),
-            f"{_published(published)} {unit}".strip() if published else "not published",
-            published.get("source", ""),
-        )
-    notes = []
+        theirs = f"{_published(published)} {unit}".strip() if published else "not published"
+        if source := published.get("source"):
+            if source not in sources:
+                sources.append(source)
+            theirs += f" [{sources.index(source) + 1}]"
+        ours = f"{with_error(found['value'], found['error'])} {unit}".strip()
+        table.add_row(*(Text(cell) for cell in (label, ours, theirs)))
+    notes = [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
     if "fourfolds" in results:
         notes += [
             f"{results['fourfolds']:,} four-folds in {results['heralds']:,} heralds, "
@@ -243,20 +221,16 @@ def results_table(results: Mapping[str, Any]) -> RenderableType:
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def _figures_in(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The figures of merit that were measured, with what to call them: those of steps without a label first,
-    each group in the order of `FIGURES`."""
-    order, found = list(FIGURES), {}
-    for name, result in results.items():
-        *whose, figure = name.split(".")
-        if figure in FIGURES and isinstance(result, Mapping) and result.get("value") is not None:
-            label, unit = FIGURES[figure]
-            if figure == "fidelity" and "fourfolds" not in results:
-                label = "fidelity"
-            found[name] = (f"{'.'.join(whose)}: {label}" if whose else label, unit)
-    return dict(
-        sorted(found.items(), key=lambda entry: (entry[0].count("."), order.index(entry[0].split(".")[-1])))
-    )
+def _figures_in(results: Mapping[str, Any]) -> list[str]:
+    """The figures of merit that were measured, in the order in which people look for them."""
+    known = [
+        name
+        for name, result in results.items()
+        if name.rpartition(".")[2] in FIGURES
+        and isinstance(result, Mapping)
+        and result.get("value") is not None
+    ]
+    return sorted(known, key=place_of)
 
 
 def _published(figure: Mapping[str, Any]) -> str:

@@ -136,16 +136,18 @@ def list_(
 
 def _table(entries: "list[Entry]") -> list[str]:
     """Plain columns: a list of a thousand runs is read by people and by grep."""
+    from bellbench.figures import label_of, place_of
     from bellbench.text import duration, with_error
 
     rows = []
     for entry in entries:
         about = entry.about
         took = about.get("run_time_s")
+        found = about.get("figures") or {}
         figures = [
-            f"{name} {with_error(figure['value'], figure['error'])}"
-            for name, figure in (about.get("figures") or {}).items()
-            if figure["value"] is not None
+            f"{label_of(name)[0]} {with_error(found[name]['value'], found[name]['error'])}"
+            for name in sorted(found, key=place_of)
+            if found[name]["value"] is not None
         ]
         message = str(about.get("message") or "").partition("\n")[0]
         what = message if message and entry.state != "completed" else ", ".join(figures[:3])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bellbench.figures import label_of
 from bellbench.report.blocks import Block, Heading, Paragraph, Plot, Report, Table
-from bellbench.report.figures import figure_names, label_of, per_second, rows_of, sentence, small_plots
+from bellbench.report.figures import figure_names, per_second, rows_of, sentence, small_plots
 from bellbench.report.reported import ReportedRun
 from bellbench.report.style import GRID, INK, QUIET, TONES, in_thousands
 from bellbench.text import with_error

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
+from bellbench.figures import label_of
 from bellbench.report import figures, found
 from bellbench.report.blocks import Block, Heading, Paragraph, Plot, Report, Table
-from bellbench.report.figures import label_of
 from bellbench.report.reported import ReportedRun, Row, details_of
 from bellbench.text import duration, with_error
 

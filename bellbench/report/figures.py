@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bellbench.display import FIGURES
+from bellbench.figures import FIGURES, label_of
 from bellbench.report.blocks import Plot
 from bellbench.report.reported import ReportedRun, Row
 from bellbench.report.style import BAND, BAND_EDGE, INK, QUIET, TONES, in_thousands
@@ -24,24 +24,6 @@ ACROSS = 3
 """Small plots side by side."""
 RATE_OVER_S = 10.0
 STATE_COLOURS = {"running": TONES[0], "paused": BAND, "preparing": QUIET}
-
-
-def label_of(name: str) -> tuple[str, str]:
-    """A figure's name for people, and its unit."""
-    if name in FIGURES:
-        return FIGURES[name]
-    for figure, (label, unit) in FIGURES.items():
-        if name.startswith(f"{figure}_"):
-            return f"{label}, {state_name(name.removeprefix(f'{figure}_'))}", unit
-    stem, _, unit = name.rpartition("_")
-    known = {"hz": "1/s", "s": "s", "ps": "ps", "k": "K"}
-    return (stem.replace("_", " "), known[unit]) if stem and unit in known else (name.replace("_", " "), "")
-
-
-def state_name(name: str) -> str:
-    """A Bell state as it is written."""
-    letters = {"psi_minus": "Ψ⁻", "psi_plus": "Ψ⁺", "phi_minus": "Φ⁻", "phi_plus": "Φ⁺"}
-    return letters.get(name, name.replace("_", " "))
 
 
 def sentence(text: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bellbench.figures import BELL_STATES, label_of
 from bellbench.report.blocks import Plot
-from bellbench.report.figures import label_of, sentence, small_plots, state_name
+from bellbench.report.figures import sentence, small_plots
 from bellbench.report.reported import ReportedRun, Row
 from bellbench.report.style import INK, QUIET, TONES
 
@@ -99,7 +100,7 @@ def correlations(run: ReportedRun) -> Plot | None:
             axes.bar(
                 x, [e["value"] for _, e in known], wide * 0.92, yerr=[e.get("error") or 0 for _, e in known],
                 color=TONES[n % len(TONES)], alpha=0.85, ecolor=INK, error_kw={"elinewidth": 0.8},
-                label=state_name(state),
+                label=BELL_STATES.get(state, state.replace("_", " ")),
             )  # fmt: skip
         axes.axhline(0, color=QUIET, linewidth=0.7)
         axes.set_xticks(range(len(settings)), list(settings), color=INK)

@@ -140,7 +140,7 @@ def test_figures_stand_beside_published_ones_with_their_distance(stored: Path) -
         "1.620 ± 0.040 1/s", "1.500 ± 0.030 1/s", "+2.4 σ", "a press figure",
     )  # fmt: skip
     assert row_of(stored, "CHSH S")[1:] == ("2.240 ± 0.080", "> 2", "+3.0 σ", "arXiv:1234.5678")
-    assert row_of(stored, "Swapped-state fidelity")[1:3] == ("0.830 ± 0.020", "")
+    assert row_of(stored, "Fidelity")[1:3] == ("0.830 ± 0.020", "")
 
 
 def test_everything_is_there(stored: Path, text: str) -> None:

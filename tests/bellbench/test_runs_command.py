@@ -38,7 +38,7 @@ def test_the_list_has_a_line_for_each_run(place: Path, capsys: pytest.CaptureFix
     assert call(["runs", "list"]) == 0
     one, two, three = capsys.readouterr().out.splitlines()
     assert one.split()[:3] == [ONE, "completed", "11:40"]
-    assert one.endswith("chsh_s 2.512 ± 0.050")  # what was not measured is not shown
+    assert one.endswith("CHSH S 2.512 ± 0.050")  # what was not measured is not shown
     assert two.endswith("failed            alice_pump: no answer")
     assert three.split() == [THREE, "running"]
 

@@ -36,7 +36,7 @@ def test_make_demo_swaps_entanglement(dwell_s: int, tmp_path: Path) -> None:
         ["make", "demo", options], cwd=tmp_path, capture_output=True, text=True, timeout=580, check=False
     )
     assert done.returncode == 0, done.stderr
-    for words in ("swap rate", "CHSH S", "swapped-state fidelity", "1.5 1/s", "> 2", "completed"):
+    for words in ("swap rate", "CHSH S", "fidelity", "1.5 1/s", "> 2", "completed"):
         assert words in done.stdout
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     results = json.loads((folder / "results.json").read_text())
