@@ -35,7 +35,7 @@ def test_the_table_is_whole_on_a_terminal_of_eighty_columns() -> None:
     source = "a long story of where that figure was published, " * 3 + "with an [S] in it"
     results = {
         "complete": True,
-        "chsh_s": {"value": 2.7707, "error": 0.0285},
+        "chsh_s": {"value": 2.7707, "error": 0.0281},
         "measure_visibility.pair_rate_hz": {"value": 2562.5, "error": 35.8},
         "published": {"chsh_s": {"value": 2.74, "source": source}},
     }
