@@ -11,6 +11,10 @@ from typing import Any
 from drivers.errors import ProtocolError, RefusedError
 from drivers.transports.zmq import RequestLine
 
+DEAD_S = 2.0
+"""A stream is dead when nothing has come for so many seconds. Ours to choose: a recording is cut into
+sub-acquisitions of half a second (`idq_recording`), and each of them is activity."""
+
 
 @dataclass(frozen=True)
 class StreamStatus:
@@ -37,9 +41,15 @@ class DataLink:
 
     async def start_stream(self, box: str, channel: int, port: int) -> str:
         """Make the service listen to RAW `channel` of the instrument at IP address `box`, and bind a PAIR
-        socket to TCP `port`. Returns the id of the stream."""
+        socket to TCP `port`. Returns the id of the stream. When it is refused, streams that nobody has ended
+        are, and it is asked once more."""
         command = f"start-stream --address {box} --channel {channel} --stream-port {port}"
-        answer = await self._ask(command)
+        try:
+            answer = await self._ask(command)
+        except RefusedError:
+            if not await self._end_dead_streams():
+                raise
+            answer = await self._ask(command)
         if not isinstance(answer, dict) or "id" not in answer:
             raise self._nonsense(command, answer)
         return str(answer["id"])
@@ -56,6 +66,19 @@ class DataLink:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense(command, answer) from error
+
+    async def _end_dead_streams(self) -> bool:
+        """End the streams to which nothing has come for long: those of a program that was killed, which hold
+        their ports. One that is in use, of this or another instrument, is active several times a second.
+        Returns whether there were any."""
+        found = False
+        for stream_id in await self.streams():
+            answer = await self._ask(f"status --id {stream_id}")
+            inactivity_s = answer.get("inactivity") if isinstance(answer, dict) else None
+            if isinstance(inactivity_s, int | float) and inactivity_s > DEAD_S:
+                await self.stop(stream_id)
+                found = True
+        return found
 
     async def stop(self, stream_id: str) -> None:
         """End a stream and free its port."""

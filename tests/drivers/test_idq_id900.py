@@ -47,6 +47,7 @@ class Box:
         self.counts = {n: [0, 0] for n in (1, 2, 3, 4)}
         self.stream_errors: list[str] = []
         self.refuses_streams = False
+        self.left_over: dict[str, float] = {}
         self.serves_no_stream = False
         self._context = zmq.asyncio.Context()
         self.scpi, self.scpi_port = self._bound(zmq.REP)
@@ -98,10 +99,15 @@ class Box:
         word, *arguments = request.split()
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
         if word == "start-stream":
-            if self.refuses_streams:
+            if self.refuses_streams or "dead" in self.left_over:
                 return json.dumps({"error": {"description": "port in use"}})
             self._serve_stream(int(options["--channel"]))
             return json.dumps({"id": f"raw{options['--channel']}"})
+        if word in ("status", "stop") and options["--id"] in self.left_over:
+            if word == "stop":
+                return json.dumps({"status": self.left_over.pop(options["--id"])})
+            about = {"acquisitions_count": 7, "timestamps_count": 9, "errors": []}
+            return json.dumps({**about, "inactivity": self.left_over[options["--id"]]})
         if word == "status":
             acquisitions, tags = self.counts[int(options["--id"][-1])]
             return json.dumps(
@@ -115,7 +121,7 @@ class Box:
         if word == "stop":
             self.pairs[int(options["--id"][-1])].close()
             return json.dumps({"status": {}})
-        return json.dumps([])
+        return json.dumps(list(self.left_over))
 
     def _serve_stream(self, channel: int) -> None:
         """Bind the port of a channel again when the stream before was stopped."""
@@ -423,6 +429,15 @@ async def test_start_refuses_while_somebody_records(tagger: IdqId900, box: Box) 
     with pytest.raises(RefusedError, match="recording already"):
         await tagger.start((1,))
     assert box.is_playing
+
+
+async def test_a_stream_that_a_killed_program_left_is_ended_and_one_in_use_is_not(
+    tagger: IdqId900, box: Box
+) -> None:
+    box.left_over = {"dead": 2.5, "another tagger's": 0.4}
+    await tagger.start((1,))
+    assert box.is_playing
+    assert box.left_over == {"another tagger's": 0.4}
 
 
 async def test_a_refused_stream_undoes_the_start(tagger: IdqId900, box: Box) -> None:
