@@ -9,11 +9,13 @@ from typing import Any
 
 from drivers.units import AS_SI
 from experiments.archive.stored import StoredRun
+from experiments.calibrations.delays import ClockRate, DelayCalibration, rate_sigma
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Record
 from experiments.config.plan import MeasureSwapping
 from experiments.config.settings import SwappingSettings
 from experiments.engine.books import COUNTED
+from timetags.clocks.affine import AffineClock
 
 PS = 10**12
 
@@ -66,6 +68,12 @@ class Calibrated:
     shifts_ps: Mapping[str, int]
     delays_ps: Mapping[str, int]
     looks: list[Look] = field(default_factory=list)
+    rates: Mapping[str, ClockRate] = field(default_factory=dict)
+    """Of taggers whose clocks ran free."""
+
+    def clock(self, tagger: str) -> AffineClock:
+        """The clock of a tagger with the hub's as time base."""
+        return DelayCalibration(self.shifts_ps, {}, (), 1.0, self.rates).clock(tagger)
 
 
 class Counting:
@@ -123,6 +131,7 @@ class Counting:
             delays,
             calibrated.middle_ps,
             calibrated.error_ps,
+            rate_sigma(rate.error for rate in calibrated.rates.values()),
         )
 
     def _read(self, run: StoredRun) -> None:
@@ -162,4 +171,8 @@ def _calibrated(details: Mapping[str, Any]) -> Calibrated:
         error_ps=max(delay["uncertainty"] for delay in fine.values()),
         shifts_ps={tagger: shift["value"] for tagger, shift in details["tagger_shifts"].items()},
         delays_ps={name: round(delay["value"]) for name, delay in fine.items()},
+        rates={
+            tagger: ClockRate(rate["value"], rate["uncertainty"], details["tagger_rates_at_ps"][tagger])
+            for tagger, rate in details.get("tagger_rates", {}).items()
+        },
     )

@@ -29,6 +29,7 @@ from timetags.analyses.heralds import PATTERNS
 if TYPE_CHECKING:
     from timetags.analyses.rates import Singles
     from timetags.block import TagBlock
+    from timetags.clocks.affine import AffineClock
 
 SLACK_PS = PS
 """How much more of each tagger's stream is read than a dwell needs, so that all have begun and none has
@@ -189,16 +190,15 @@ class _Replay:
         if self._counting.record.tags == "heralds":
             yield from self._segments("heralds", (begin, end))
             return
-        from timetags.clocks.affine import AffineClock
         from timetags.clocks.align import merged
 
         gaps: list[tuple[int, int]] = []
         streams, clocks = [], []
         for tagger in self._counting.taggers:
-            shift = calibrated.shifts_ps.get(tagger, 0)
-            own = begin - shift - SLACK_PS, end - shift + SLACK_PS
-            streams.append(_noting_gaps(self._segments(f"raw/{tagger}", own), shift, gaps))
-            clocks.append(AffineClock(shift))
+            clock = calibrated.clock(tagger)
+            own = clock.own(begin) - SLACK_PS, clock.own(end) + SLACK_PS
+            streams.append(_noting_gaps(self._segments(f"raw/{tagger}", own), clock, gaps))
+            clocks.append(clock)
         for block in merged(streams, clocks, whole=False):
             yield from _without(gaps, block)
 
@@ -256,13 +256,13 @@ class _Counted:
 
 
 def _noting_gaps(
-    stream: Iterator["TagBlock"], shift_ps: int, gaps: list[tuple[int, int]]
+    stream: Iterator["TagBlock"], clock: "AffineClock", gaps: list[tuple[int, int]]
 ) -> Iterator["TagBlock"]:
     """The same stream; where it lacks a piece is added to `gaps`, in the time of the hub."""
     end_ps: int | None = None
     for block in stream:
         if end_ps is not None and block.start_ps > end_ps:
-            gaps.append((end_ps + shift_ps, block.start_ps + shift_ps))
+            gaps.append((clock.instant(end_ps), clock.instant(block.start_ps)))
         end_ps = block.end_ps
         yield block
 

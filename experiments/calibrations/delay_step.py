@@ -69,7 +69,9 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         hub = bench.hub_detectors(settings.bell_state_measurement)
         search_ps = round(self.parameters.search * PS)
         try:
-            found = await asyncio.to_thread(calibrate_delays, tags, wires, spokes, hub, search_ps)
+            found = await asyncio.to_thread(
+                calibrate_delays, tags, wires, spokes, hub, search_ps, self.parameters.max_skew
+            )
         except CalibrationError as error:
             raise RunError(str(error)) from error
         about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
@@ -116,11 +118,12 @@ def _put_in_force(found: DelayCalibration, context: Context, time_ps: int) -> No
         {bench.channel(name): delay for name, delay in found.delays_ps().items()},
         time_ps=time_ps,
         error_ps=max(delay.error_ps for delay in found.fine.values()),
+        rate_sigma=found.rate_sigma,
         on_point=tell_points(context, settings.spokes),
     )
     context.calibrations.put(TRACKED_DELAYS, tracker)
     # A tagger without a detector of this experiment has no shift of its own; any will do.
-    context.tags.align({tagger: found.shifts_ps.get(tagger, 0) for tagger in context.tags.feeds})
+    context.tags.align({tagger: found.clock(tagger) for tagger in context.tags.feeds})
 
 
 def tell_points(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
@@ -159,6 +162,10 @@ def delay_record(found: DelayCalibration, run: str, seconds: float, middle_ps: i
         name: {"value": delay.value_ps, "unit": "ps", "uncertainty": delay.error_ps}
         for name, delay in found.fine.items()
     }
+    rates = {
+        name: {"value": rate.value, "unit": "1", "uncertainty": rate.error}
+        for name, rate in found.rates.items()
+    }
     peaks = [
         {
             "spoke": p.spoke,
@@ -175,8 +182,11 @@ def delay_record(found: DelayCalibration, run: str, seconds: float, middle_ps: i
         "run": run,
         "taken_s": seconds,
         "middle_ps": middle_ps,
-        "convention": "time on the hub's base = tagger time + tagger shift + detector delay",
+        "convention": "time on the hub's base = tagger time + tagger shift + rate (tagger time - at) + "
+        "detector delay",
         "tagger_shifts": coarse,
+        **({"tagger_rates": rates} if rates else {}),
+        **({"tagger_rates_at_ps": {name: rate.at_ps for name, rate in found.rates.items()}} if rates else {}),
         "detector_delays": fine,
         "chi2_per_dof": found.chi2_per_dof,
         "peaks": peaks,

@@ -8,13 +8,15 @@ delay the hub's detectors are aligned among themselves, and for each spoke detec
 correlation with the hub (the cusp, not the centroid, which lies t1 - t2 away: `physics.md` 6) stands at zero.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
 
 from timetags.block import Channels, Times
+from timetags.clocks.affine import AffineClock
+from timetags.clocks.track import RATE_SIGMA
 
 BIN_PS = 20
 FEWEST_TAGS = 1000
@@ -56,19 +58,46 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class ClockRate:
+    """What a tagger's clock loses against the hub's per unit of its own time, with its standard error; both
+    differ by the tagger's shift alone at `at_ps` of its own time."""
+
+    value: float
+    error: float
+    at_ps: int
+
+
+@dataclass(frozen=True)
 class DelayCalibration:
-    """What brings all tags to one time base. `shifts_ps[tagger]` is added to all its times, then
-    `fine[detector]` to those of one detector."""
+    """What brings all tags to one time base. `clock(tagger)` maps all its times, by `shifts_ps` and where its
+    clock runs free by `rates`; then `fine[detector]` is added to those of one detector."""
 
     shifts_ps: Mapping[str, int]
     fine: Mapping[str, Delay]
     peaks: tuple[PairPeak, ...]
     chi2_per_dof: float
     """Of the least-squares fit; errors are already widened by its root where it is above 1."""
+    rates: Mapping[str, ClockRate] = field(default_factory=dict)
+    """Of taggers whose rates were looked for; the others run alike."""
+
+    def clock(self, tagger: str) -> AffineClock:
+        """The clock of a tagger with the hub's as time base."""
+        rate = self.rates.get(tagger, ClockRate(0.0, 0.0, 0))
+        return AffineClock(self.shifts_ps.get(tagger, 0), rate.value, rate.at_ps)
+
+    @property
+    def rate_sigma(self) -> float:
+        """How much faster or slower than calibrated a clock may still run, in ps/s, for a track."""
+        return rate_sigma(rate.error for rate in self.rates.values())
 
     def delays_ps(self) -> dict[str, int]:
         """The fine delay of each detector in whole ps, to be added to its times."""
         return {name: round(delay.value_ps) for name, delay in self.fine.items()}
+
+
+def rate_sigma(errors: Iterable[float]) -> float:
+    """The same from the standard errors of all rates."""
+    return max([RATE_SIGMA, *(2e12 * error for error in errors)])
 
 
 def calibrate_delays(
@@ -77,24 +106,36 @@ def calibrate_delays(
     spokes: Sequence[Sequence[str]],
     hub: Sequence[str],
     search_ps: int,
+    max_skew: float = 0.0,
 ) -> DelayCalibration:
     """Find all delays from the `tags` of each tagger (own time, the same nominal stretch).
 
     `wires` says where each detector's tags are; `spokes` lists the detectors of each spoke, `hub` those of
     the hub, all on one tagger, the first of which is the reference (delay 0). Coarse delays are looked for
     within +-`search_ps`. Spokes may share a tagger with each other or with the hub; the fine delays then
-    hold what one shift cannot. Raises CalibrationError.
+    hold what one shift cannot. With `max_skew` the taggers' clocks run free: rates up to +-`max_skew` against
+    the hub's are looked for too, of those that no other spoke has told; peaks stand in times of the right
+    rate then. Raises CalibrationError.
     """
     from timetags.merge import merge_channels
 
+    rates: dict[str, ClockRate] = {}
     times = {name: _of_channel(*tags[wire.tagger], wire.channel) for name, wire in wires.items()}
     pooled_hub, _ = merge_channels([times[name] for name in hub], range(len(hub)))
     shifts = {wires[hub[0]].tagger: 0}
     peaks: list[PairPeak] = []
     for spoke in spokes:
         pooled, _ = merge_channels([times[name] for name in spoke], range(len(spoke)))
-        coarse = _coarse(pooled_hub, pooled, search_ps, spoke)
-        shifts.setdefault(wires[spoke[0]].tagger, -coarse)
+        tagger = wires[spoke[0]].tagger
+        if max_skew > 0 and tagger not in shifts:
+            coarse, rate = _coarse_and_rate(pooled_hub, pooled, (search_ps, max_skew), spoke)
+            rates[tagger] = rate
+            for name, wire in wires.items():
+                if wire.tagger == tagger:
+                    times[name] = AffineClock(0, rate.value, rate.at_ps).to_base(times[name])
+        else:
+            coarse = _coarse(pooled_hub, pooled, search_ps, spoke)
+        shifts.setdefault(tagger, -coarse)
         peaks += [
             peak
             for one in spoke
@@ -104,7 +145,7 @@ def calibrate_delays(
     detectors = [*hub, *(name for spoke in spokes for name in spoke)]
     shift_of = {name: shifts[wires[name].tagger] for name in detectors}
     fine, chi2_per_dof = _least_squares(detectors, peaks, shift_of)
-    return DelayCalibration(shifts, fine, tuple(peaks), chi2_per_dof)
+    return DelayCalibration(shifts, fine, tuple(peaks), chi2_per_dof, rates)
 
 
 def _of_channel(times: Times, channels: Channels, channel: int) -> Times:
@@ -115,16 +156,35 @@ def _of_channel(times: Times, channels: Channels, channel: int) -> Times:
 def _coarse(hub: Times, spoke: Times, search_ps: int, names: Sequence[str]) -> int:
     from timetags.clocks.delays import DelayError, find_delay
 
+    _check_clicks(hub, spoke, names)
+    try:
+        return round(find_delay(hub, spoke, search_ps).delay_ps)
+    except DelayError as error:
+        raise CalibrationError(f"no delay between {' and '.join(names)} and the hub: {error}") from error
+
+
+def _coarse_and_rate(
+    hub: Times, spoke: Times, search: tuple[int, float], names: Sequence[str]
+) -> tuple[int, ClockRate]:
+    from timetags.clocks.peak import DelayError
+    from timetags.clocks.skew import find_clocks
+
+    _check_clicks(hub, spoke, names)
+    try:
+        found = find_clocks(hub, spoke, *search)
+    except DelayError as error:
+        raise CalibrationError(f"no delay between {' and '.join(names)} and the hub: {error}") from error
+    clock = found.clock()
+    return -clock.offset_ps, ClockRate(clock.rate, found.skew_error, clock.at_ps)
+
+
+def _check_clicks(hub: Times, spoke: Times, names: Sequence[str]) -> None:
     for where, seen in (("the hub's detectors", hub), (f"{' and '.join(names)}", spoke)):
         if len(seen) < FEWEST_TAGS:
             raise CalibrationError(
                 f"{where} hardly click: {len(seen)} tags in all. Check their bias, the thresholds of their "
                 "tagger, and that light reaches them"
             )
-    try:
-        return round(find_delay(hub, spoke, search_ps).delay_ps)
-    except DelayError as error:
-        raise CalibrationError(f"no delay between {' and '.join(names)} and the hub: {error}") from error
 
 
 def _fit(spoke: str, spoke_times: Times, hub: str, hub_times: Times, coarse_ps: int) -> PairPeak | None:

@@ -6,7 +6,8 @@ pairs with each of the other, unless the fibres happen to turn the one basis int
 goes on being tracked while measurements count.
 
 Taggers that several pairs share keep the shift that the first of them gave them; the fine delays of the
-others hold the rest. So a measurement on one pair does not spoil the calibration of another.
+others hold the rest. So a measurement on one pair does not spoil the calibration of another. Of clocks that
+run free this cannot be said: with `max_skew` a calibration is in force until that of another pair.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.switching import connect
 from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting, linear
+from timetags.clocks.affine import AffineClock
 
 MIXED = Setting("pair delays", (linear(0), linear(45)))
 _SHIFTS = "shifts of taggers"
@@ -50,6 +52,8 @@ class _Shifts:
 
     recording: int
     by_tagger: Mapping[str, int]
+    pairs: tuple[tuple[str, str], ...]
+    """The pairs of analysers whose delays were found with these."""
 
 
 class CalibratePairDelaysStep(Step[CalibratePairDelays]):
@@ -84,16 +88,25 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
         first, second = (bench.spoke_detectors(analyser) for analyser in pair.analysers)
         search_ps = round(self.parameters.search * PS)
         try:
-            found = await asyncio.to_thread(calibrate_delays, tags, wires, [second], first, search_ps)
+            found = await asyncio.to_thread(
+                calibrate_delays, tags, wires, [second], first, search_ps, self.parameters.max_skew
+            )
         except CalibrationError as error:
             raise RunError(str(error)) from error
         known = context.calibrations.find(_SHIFTS, _Shifts)
-        earlier = known.by_tagger if known and known.recording == context.recordings else {}
+        if known and (known.recording != context.recordings or self.parameters.max_skew > 0):
+            for other in known.pairs:
+                context.calibrations.withdraw(tracked_delays(other))
+            known = None
+        earlier, pairs = (known.by_tagger, known.pairs) if known else ({}, ())
         found = with_shifts(found, wires, (first[0], second[0]), earlier)
+        shifts = {**earlier, **found.shifts_ps}
+        context.calibrations.put(
+            _SHIFTS, _Shifts(context.recordings, shifts, tuple({*pairs, pair.analysers}))
+        )
         # A tagger without a detector of a pair has no shift of its own; any will do.
-        shifts = {**dict.fromkeys(context.tags.feeds, 0), **earlier, **found.shifts_ps}
-        context.calibrations.put(_SHIFTS, _Shifts(context.recordings, {**earlier, **found.shifts_ps}))
-        context.tags.align(shifts)
+        clocks = {name: AffineClock(shifts.get(name, 0)) for name in context.tags.feeds}
+        context.tags.align(clocks | {name: found.clock(name) for name in found.shifts_ps})
         about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
         both = " and ".join(pair.analysers)
         context.store_calibration(f"delays of {both}", about)
@@ -103,6 +116,7 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
             {bench.channel(name): delay for name, delay in found.delays_ps().items()},
             time_ps=(begin + end) // 2,
             error_ps=max(delay.error_ps for delay in found.fine.values()),
+            rate_sigma=found.rate_sigma,
             on_point=tell_points(context, [pair.analysers[1]]),
         )
         context.calibrations.put(tracked_delays(pair.analysers), tracker)

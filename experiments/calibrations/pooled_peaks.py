@@ -61,7 +61,7 @@ def _pooled(
     for name in detectors:
         times, channels = tags[wires[name].tagger]
         aligned.append(
-            times[channels == wires[name].channel] + found.shifts_ps[wires[name].tagger] + delays[name]
+            found.clock(wires[name].tagger).to_base(times[channels == wires[name].channel]) + delays[name]
         )
     pooled, _ = merge_channels(aligned, range(len(aligned)))
     return pooled

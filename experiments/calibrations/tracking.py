@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from timetags.analyses.analysis import OnePass
 from timetags.block import TagBlock
-from timetags.clocks.track import Look, Track, TrackPoint
+from timetags.clocks.track import RATE_SIGMA, Look, Track, TrackPoint
 
 
 class DelayTracker:
     """The tracks of all spokes. `hub` and `spokes` are channels of merged tags, `delays_ps` the calibration's
-    fine delays by channel, found at `time_ps` of hub time with an error of `error_ps`. `on_point` is told of
-    each new point, in the thread that analyses the tags, after the number of the spoke."""
+    fine delays by channel, found at `time_ps` of hub time with an error of `error_ps`, rates being known to
+    `rate_sigma` (ps/s). `on_point` is told of each new point, in the thread that analyses the tags, after the
+    number of the spoke."""
 
     def __init__(
         self,
@@ -22,11 +23,12 @@ class DelayTracker:
         delays_ps: Mapping[int, int],
         time_ps: int,
         error_ps: float,
+        rate_sigma: float = RATE_SIGMA,
         on_point: Callable[[int, TrackPoint], None] | None = None,
     ) -> None:
         self.hub, self.spokes = tuple(hub), tuple(tuple(spoke) for spoke in spokes)
         self._delays_ps = dict(delays_ps)
-        self.tracks = tuple(Track(time_ps, error_ps) for _ in spokes)
+        self.tracks = tuple(Track(time_ps, error_ps, rate_sigma) for _ in spokes)
         self._on_point = on_point
 
     def delays_at(self, time_ps: int) -> dict[int, int]:

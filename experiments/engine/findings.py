@@ -24,6 +24,10 @@ class Calibrations:
         """Keep a calibration, in place of an older one of that name."""
         self._found[name] = calibration
 
+    def withdraw(self, name: str) -> None:
+        """Forget a calibration that does not hold any more."""
+        self._found.pop(name, None)
+
     def get(self, name: str, kind: type[T]) -> T:
         """The latest calibration of that name. Raises RunError where there is none, TypeError where it is of
         another type."""

@@ -162,12 +162,15 @@ class TagCollector:
         """Wait until every tagger has delivered its tags before `end_ps` of its own time."""
         await self._wait_for(lambda: all(f.reach_ps >= end_ps for f in self.feeds.values()), deadline_s)
 
-    def align(self, shifts_ps: Mapping[str, int]) -> None:
-        """Merge from now on, `shifts_ps[tagger]` added to every time of that tagger (the hub's is 0).
-        May be called again with better shifts while no gate is open."""
+    def align(self, shifts: Mapping[str, int | AffineClock]) -> None:
+        """Merge from now on, each tagger's times mapped by its clock, or with so many ps added to them (the
+        hub's is 0). May be called again with better ones while no gate is open."""
         if self._gates:
             raise RuntimeError("streams cannot be aligned anew while a gate is open")
-        clocks = {name: AffineClock(shift) for name, shift in shifts_ps.items()}
+        clocks = {
+            name: shift if isinstance(shift, AffineClock) else AffineClock(shift)
+            for name, shift in shifts.items()
+        }
         self._streams.align(clocks)
         self._clocks, self._watermark_ps = clocks, None
 

@@ -175,7 +175,8 @@ class HomTally(Sums[HomDwell, HomCounts]):
         self._detectors, self._parameters, self._window_ps = tuple(detectors), parameters, bsm_window_s * PS
         self.bin_ps, reach_ps = parameters.bin * PS, parameters.reach * PS
         self.bins = round(2 * reach_ps / self.bin_ps)
-        self.d_ps: NDArray[np.float64] = (np.arange(self.bins) + 0.5) * self.bin_ps - reach_ps
+        edge_ps = reach_ps - self.bin_ps / 2
+        self.d_ps = np.linspace(-edge_ps, edge_ps, self.bins)
 
     def counts_of(self, dwell: HomDwell) -> HomCounts:
         return HomCounts(dwell.setting, dwell.live_ps, dwell.singles.copy(), dwell.histograms.copy())

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, Strict
 
 from experiments.config.dwell import Dwell, Until, most_s, visits_of
 from experiments.config.inventory import Inventory
+from experiments.config.model import Number
 from experiments.config.plan.step import PlanStep, SwappingStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
@@ -15,6 +16,9 @@ from experiments.config.settings import Sections
 SETTING_S = 7.0
 """An estimate for one setting of the analysers: a wave plate turns by up to 45 degrees at 10 deg/s and
 20 deg/s^2 (thorlabs_k10cr1.md), plus two seconds for talking."""
+
+MaxSkew = Annotated[Number, Field(ge=0, le=1e-3)]
+"""By how much the rates of two clocks may differ; 0: they run alike, since they follow one reference."""
 
 
 class MeasureInSettings(PlanStep):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, Strict
 from drivers.units import Seconds
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, Positive
-from experiments.config.plan.measuring import MeasureInSettings
+from experiments.config.plan.measuring import MaxSkew, MeasureInSettings
 from experiments.config.plan.pairs import CalibratePairDelays, MeasureChsh, MeasureVisibility
 from experiments.config.plan.step import PlanStep
 from experiments.config.problems import Fault, choices, show_value
@@ -35,6 +35,7 @@ class MeasurePairs(MeasureInSettings):
     state: Literal["Phi+", "Phi-", "Psi+", "Psi-"] = "Phi+"
     duration: Annotated[Seconds, Positive] = 2.0
     search: Annotated[Seconds, Positive] = 10e-3
+    max_skew: MaxSkew = 0.0
     compensate: Annotated[bool, Strict()] = False
 
     @cached_property
@@ -52,7 +53,9 @@ class MeasurePairs(MeasureInSettings):
 
     def delays(self, pair: str) -> CalibratePairDelays:
         """How the delays of a pair are found, as a step of its own."""
-        return CalibratePairDelays.model_construct(pair=pair, duration=self.duration, search=self.search)
+        return CalibratePairDelays.model_construct(
+            pair=pair, duration=self.duration, search=self.search, max_skew=self.max_skew
+        )
 
     def faults(self, inventory: Inventory, sections: Sections) -> Iterator[Fault]:
         yield from super().faults(inventory, sections)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, Strict
 from drivers.units import Hertz, Seconds
 from experiments.config.inventory import Inventory
 from experiments.config.model import Name, NotNegative, Positive
-from experiments.config.plan.measuring import MeasureInSettings
+from experiments.config.plan.measuring import MaxSkew, MeasureInSettings
 from experiments.config.plan.step import PairStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
@@ -16,11 +16,13 @@ from experiments.config.settings import Sections
 
 class CalibratePairDelays(PairStep):
     """Find the delays of the detectors behind both analysers from tags of `duration`, within +-`search` of
-    each other."""
+    each other. Where the taggers' clocks run free, rates up to +-`max_skew` of each other are looked for too;
+    what was found for other pairs is given up then."""
 
     kind = "calibrate_pair_delays"
     duration: Annotated[Seconds, Positive] = 2.0
     search: Annotated[Seconds, Positive] = 10e-3
+    max_skew: MaxSkew = 0.0
 
     @property
     def recording_s(self) -> float:
