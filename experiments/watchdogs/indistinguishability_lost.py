@@ -17,6 +17,9 @@ from experiments.watchdogs.rates import FALSE_ALARM, chance_of_so_many
 from experiments.watchdogs.remedies import calibrate_delays_anew, compensate, links
 from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
 
+FEWEST = 30
+"""Four-folds in ZZ without which nobody can say that ZZ is fine."""
+
 
 @dataclass(frozen=True)
 class Correlated:
@@ -56,7 +59,7 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         del now_ps, context
         counts = self._with(stays)
         limit = self.settings.visibility
-        if counts["XX"].below(limit) and not counts["ZZ"].below(limit):
+        if counts["XX"].below(limit) and counts["ZZ"].events >= FEWEST and counts["ZZ"].visibility > limit:
             figures = {f"visibility_{basis.lower()}": each.visibility for basis, each in counts.items()}
             said = ", ".join(f"{each.visibility:.2f} in {basis}" for basis, each in counts.items())
             reason = f"photons can be told apart: visibility {said}, {counts['XX'].events} four-folds in XX"
@@ -71,7 +74,8 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         self._counts = self._with(stays)
         if self._block_from_ps is None and stays:
             self._block_from_ps = stays[0].begin_ps
-        if self._block_from_ps is not None and self._counts["XX"].events >= self.settings.events:
+        enough = self._counts["XX"].events >= self.settings.events and self._counts["ZZ"].events >= FEWEST
+        if self._block_from_ps is not None and enough:
             self.fine_until_ps = self._block_from_ps
             self.forget()
 

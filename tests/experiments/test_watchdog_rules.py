@@ -1,0 +1,168 @@
+"""What single watchdogs go by: the chances that they state, and the turns and clocks that they judge."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.calibrations.polarization.search import Found, Look
+from experiments.config.watchdogs import ClockUnlocked, CompensationTimeout, FibreJump
+from experiments.watchdogs import clock_unlocked, compensation_timeout, fibre_jump
+from experiments.watchdogs.rates import Reference, chance_of_so_few, chance_of_so_many
+
+AXES = np.eye(3)
+
+
+def test_the_chance_of_so_few_is_that_of_a_sum_over_the_binomial() -> None:
+    """Brute force: after 40 in 2 s, at most 3 in 1 s at half the rate: share 0.5 / 2.5 of 43 counts."""
+    share = 0.5 * 1.0 / (0.5 * 1.0 + 2.0)
+    expected = sum(stats.binom.pmf(k, 43, share) for k in range(4))
+    assert chance_of_so_few(3, 1.0, 40, 2.0, 0.5) == pytest.approx(expected, rel=1e-9)
+    assert chance_of_so_few(0, 1.0, 0, 0.0, 0.5) == 1.0
+    assert chance_of_so_many(5, 10, 0.1) == pytest.approx(stats.binom.sf(4, 10, 0.1), rel=1e-9)
+
+
+def test_chance_alone_barks_no_more_often_than_it_says() -> None:
+    """At the limit itself, with a level of 1e-2 in place of 1e-9: 20,000 draws have 200 expected or fewer;
+    more than 290 would be 6 standard errors."""
+    rng = np.random.default_rng(5)
+    earlier, now = rng.poisson(1000, 20_000), rng.poisson(70, 20_000)
+    chances = [chance_of_so_few(int(n), 1.0, int(m), 10.0, 0.7) for n, m in zip(now, earlier, strict=True)]
+    assert sum(chance < 1e-2 for chance in chances) < 290
+
+
+def test_a_reference_follows_the_latest_ten_minutes() -> None:
+    reference = Reference()
+    for rate in [100] * 20 + [50] * 60:
+        reference.add(rate * 60, 60.0)
+    assert reference.rate_hz() == pytest.approx(50, rel=0.05)
+    assert reference.fell(10 * 60, 60.0, 0.5)
+    assert not reference.fell(30 * 60, 60.0, 0.5)
+
+
+def test_drift_turns_a_link_by_more_than_the_limit_once_in_1e9() -> None:
+    """Brute force at a level that can be drawn: the limit of 1e-9 in units of sigma is sqrt(chi2.isf)."""
+    assert fibre_jump.most_rad(1e-5, 60.0) == pytest.approx(np.sqrt(1.2e-3 * stats.chi2.isf(1e-9, 3)))
+    turns = np.linalg.norm(np.random.default_rng(1).normal(0, np.sqrt(1.2e-3), (100_000, 3)), axis=1)
+    assert turns.max() < fibre_jump.most_rad(1e-5, 60.0)
+
+
+@dataclass
+class Books:
+    looks: int = 1
+    last: Found | None = None
+
+
+@dataclass
+class Bench:
+    """What of a context the rules see."""
+
+    link: Any
+    seconds: float = 0.0
+    calibrations: Any = field(default_factory=lambda: SimpleNamespace(find=lambda *_: None))
+    maintenance: tuple[()] = ()
+
+    @property
+    def clock(self) -> Any:
+        return SimpleNamespace(now=lambda: self.seconds)
+
+
+def found(before: np.ndarray, after: np.ndarray, reason: str = "compensated") -> Found:
+    looks = [Look(0.0, 1, 1.0, 1.0, images) for images in (before, after)]
+    return Found(reason, looks[0], looks[1], np.zeros(3), 2)  # type: ignore[arg-type]
+
+
+def turned(angle: float) -> np.ndarray:
+    """H and D behind a turn about S3."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, s, 0.0], [-s, c, 0.0]])
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    link = SimpleNamespace(name="alice", books=Books(1, found(turned(0), turned(0))), changes={"paddles"})
+    bench = Bench(link)
+    for module in (fibre_jump, compensation_timeout):
+        monkeypatch.setattr(module, "links", lambda context: [context.link])
+    return bench
+
+
+@pytest.mark.parametrize(("angle", "jumped"), [(0.2, False), (0.35, True), (2.5, True)])
+async def test_a_turn_beyond_drift_is_a_jump(bench: Bench, angle: float, jumped: bool) -> None:
+    """60 s at 1e-5 rad^2/s turn by 0.23 rad at most, 0.05 for the noise."""
+    dog = fibre_jump.FibreJumpWatchdog(FibreJump())
+    assert await dog.look([], 1, bench) is None  # type: ignore[arg-type]
+    dog.all_well([], 1, bench)  # type: ignore[arg-type]
+    bench.seconds = 60.0
+    bench.link.books = Books(2, found(turned(angle), turned(0)))
+    alarm = await dog.look([], 2, bench)  # type: ignore[arg-type]
+    assert (alarm is not None) is jumped
+    if alarm:
+        assert alarm.figures["turned_rad"] == pytest.approx(angle)
+        assert dog.fine_until_ps == 1
+        # It is set right, and not found again.
+        assert await dog.look([], 3, bench) is None  # type: ignore[arg-type]
+
+
+async def test_a_search_that_timed_out_is_told_until_one_succeeds(bench: Bench) -> None:
+    dog = compensation_timeout.CompensationTimeoutWatchdog(CompensationTimeout())
+    assert await dog.look([], 1, bench) is None  # type: ignore[arg-type]
+    bench.link.books = Books(2, found(turned(1), turned(1), "time-out"))
+    alarm = await dog.look([], 2, bench)  # type: ignore[arg-type]
+    assert alarm is not None
+    assert alarm.device == "alice"
+    assert dog.changes(alarm, bench) == {"paddles"}  # type: ignore[arg-type]
+
+    async def keep(context: Any, trigger: float) -> Found:
+        del context, trigger
+        return found(turned(1), turned(0))
+
+    bench.link.keep, bench.link.settings = keep, SimpleNamespace(stop=0.99)
+    assert await dog.remedy(alarm, bench) == {"fidelity_of_alice": 1.0}  # type: ignore[arg-type]
+
+
+async def test_a_clock_is_waited_for_and_the_delays_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = [("lab_clock", "switch")] * 3
+    slept: list[float] = []
+
+    async def unlocked(context: Any) -> tuple[str, str] | None:
+        del context
+        return waits.pop() if waits else None
+
+    async def anew(context: Any) -> dict[str, object]:
+        del context
+        return {"found": True}
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(clock_unlocked, "_unlocked", unlocked)
+    monkeypatch.setattr(clock_unlocked, "calibrate_delays_anew", anew)
+    clock = SimpleNamespace(now=lambda: sum(slept), sleep=sleep)
+    dog = clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked())
+    context: Any = SimpleNamespace(clock=clock)
+    alarm = await dog.look([], 1, context)
+    assert alarm is not None
+    assert alarm.device == "lab_clock"
+    after = await dog.remedy(alarm, context)
+    assert after == {"waited_s": 4.0, "found": True}
+
+
+async def test_a_track_that_runs_away_is_a_clock_without_reference() -> None:
+    """1e-9 is 1000 ps/s; 6.2 standard errors of 50 ps/s come on top."""
+    rates = [1000.0, 1400.0]
+    alarms = []
+    for rate in rates:
+        track = SimpleNamespace(points=[SimpleNamespace(rate_ps_per_s=rate)])
+        tracker = SimpleNamespace(tracks=[track])
+        context: Any = SimpleNamespace(
+            bench=SimpleNamespace(testbed=SimpleNamespace(clocks={})),
+            calibrations=SimpleNamespace(find=lambda *_, tracker=tracker: tracker),
+            experiment=SimpleNamespace(swapping=SimpleNamespace(spokes=("alice",))),
+        )
+        alarms.append(await clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked()).look([], 1, context))
+    assert alarms[0] is None
+    assert alarms[1] is not None
