@@ -9,9 +9,11 @@ ones as a binomial of
 says. Bins without any count say nothing, and few are as good as many: nothing is divided by counts.
 """
 
+from itertools import product
+
 import numpy as np
 
-from experiments.estimators.dip import Dip, Shape, dip_shape, fit_dip
+from experiments.estimators.dip import Dip, Shape, dip_shape
 from experiments.estimators.estimate import Estimate
 from experiments.estimators.poisson_fit import Floats, fit_poisson
 
@@ -37,13 +39,10 @@ def fit_dip_against(
     if min(parallel.sum(), orthogonal.sum()) <= 0:
         raise ValueError("no counts of one of the two polarizations")
     both = parallel + orthogonal
-    # A start: the mean of the reference at d and -d is smooth enough to divide by.
-    exposures = np.maximum((orthogonal + orthogonal[::-1]) / 2, 0.5)
-    start = fit_dip(
-        positions, parallel, bin_width=bin_width, shape=shape, tau=tau, centre=centre, exposures=exposures
-    )
-    values = np.array([e.value for e in (start.level, start.visibility, start.centre, start.tau)])
-    values[0] = values[0] if ratio is None else ratio
+    span = float(np.ptp(positions))
+    low = np.array([1e-3, -1.0, positions.min(), 0.2 * span / (len(positions) - 1)])
+    high = np.array([1e3, 1.0, positions.max(), span])
+    values = _start(positions, parallel, orthogonal, bin_width, shape, (ratio, centre, tau))
     given = ratio is not None, False, centre is not None, tau is not None
     free = [k for k in range(4) if not given[k]]
 
@@ -55,9 +54,6 @@ def fit_dip_against(
         share = np.clip(q / (1 + q), 1e-9, 1 - 1e-9)
         return np.concatenate([both * share, both * (1 - share)])
 
-    span = float(np.ptp(positions))
-    low = np.array([1e-3, -1.0, positions.min(), 0.2 * span / (len(positions) - 1)])
-    high = np.array([1e3, 1.0, positions.max(), span])
     fit = fit_poisson(model, values[free], np.concatenate([parallel, orthogonal]), low[free], high[free])
     errors = np.zeros(4)
     values[free], errors[free] = fit.values, fit.errors
@@ -66,3 +62,32 @@ def fit_dip_against(
     )
     seen = int(np.count_nonzero(both))
     return Dip(depth_, centre_, tau_, level_, fit.deviance, seen - len(free))
+
+
+def _start(
+    positions: Floats,
+    parallel: Floats,
+    orthogonal: Floats,
+    bin_width: float,
+    shape: Shape,
+    given: tuple[float | None, float | None, float | None],
+) -> Floats:
+    """Ratio, depth, centre and width to begin with: the likeliest of a grid. `given` are ratio, centre and
+    width where they are known."""
+    ratio, centre, tau = given
+    span = float(np.ptp(positions))
+    both = parallel + orthogonal
+    outside = np.abs(positions - positions.mean()) > span / 4
+    far = parallel[outside].sum() / max(float(orthogonal[outside].sum()), 1.0)
+    levels = [max(far, 1e-3), parallel.sum() / orthogonal.sum()] if ratio is None else [ratio]
+    centres = (positions.mean() + np.linspace(-0.2, 0.2, 9) * span).tolist() if centre is None else [centre]
+    taus = [span / k for k in (40, 20, 10, 5, 2.5)] if tau is None else [tau]
+    best, start = np.inf, np.zeros(4)
+    for level, place, width in product(levels, centres, taus):
+        dip = dip_shape(positions, bin_width, place, width, shape)
+        for depth in (0.1, 0.3, 0.5, 0.7, 0.9):
+            q = level * (1 - depth * dip)
+            unlikely = float(np.sum(both * np.log1p(q) - parallel * np.log(q)))
+            if unlikely < best:
+                best, start = unlikely, np.array([level, depth, place, width])
+    return start
