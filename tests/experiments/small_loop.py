@@ -1,5 +1,5 @@
-"""The shipped loop cut down to its first nodes, so that a run on it takes seconds: their part of every section,
-with the last fibre leading back to the first node."""
+"""The shipped loop cut down to its first nodes, so that a run on it takes seconds: their part of every
+section, with the last fibre leading back to the first node."""
 
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,8 @@
-"""Cold start of the delays: nothing known but the wiring, offsets of up to 1 ms and clocks off by up to 1 ppm.
+"""Cold start of the delays: nothing known but the wiring, offsets up to 1 ms and clocks off by up to 1 ppm.
 
-A start is a success when one calibration, on one second of tags of a modest link, lines up all pairs of that
-second within four of its own standard errors in the middle and within 300 ps at either end. `physics.md` 6
-found 12 of 12 such starts; what 200 say of the probability of a failure is below 1.5 % (95 %).
+A start is a success when one calibration, on half a second of tags of a modest link, lines up all pairs
+within four of its own standard errors in the middle and within 300 ps at either end. `physics.md` 6 found 12
+of 12 such starts; the long test asks for 198 of 200.
 """
 
 import numpy as np

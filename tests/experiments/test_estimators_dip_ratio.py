@@ -35,7 +35,7 @@ def test_error_bars_of_the_depth_are_honest(visibility: float) -> None:
 
 
 def test_centre_and_width_are_found_where_counts_allow() -> None:
-    found = fits(0.8, 20_000, 60, ratio=1.0)
+    found = fits(0.8, 20_000, 100, ratio=1.0)
     check((pull(dip.tau, 1.0) for dip in found), shift=0.2, widen=0.2)
     check((pull(dip.centre, 0.0) for dip in found), shift=0.2, widen=0.2)
 
