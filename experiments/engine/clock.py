@@ -9,9 +9,15 @@ While nobody sleeps the bench's time stands still, yet every instrument still an
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 from drivers.errors import DeadlineError
+
+SETTLING_S = 0.5
+"""For how long instruments settle before they are read for the last time."""
+PATIENCE_S = 2.0
+"""Wall time for that."""
 
 
 class RunClock(Protocol):
@@ -85,3 +91,11 @@ class GuardedClock:
                 f"did not advance by {seconds:g} s within {limit:g} s of wall time",
                 "The bench is held back: look for an instrument that has gone silent",
             ) from None
+
+
+async def settle(clock: RunClock) -> None:
+    """Let so much time pass at the end of a run that meters show what was done last. Never raises: a bench
+    that is held back shows what it showed before."""
+    with suppress(Exception):
+        async with asyncio.timeout(PATIENCE_S):
+            await clock.sleep(SETTLING_S)

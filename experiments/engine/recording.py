@@ -51,7 +51,8 @@ class Recording:
         await self.tags.start()
         self.goes_on = True
         beside.create_task(self.tags.run(), name="collect tags")
-        self._announce(Happened("recording", f"{len(self._feeds)} taggers are recording"))
+        names = ", ".join(feed.tagger.name for feed in self._feeds)
+        self._announce(Happened("recording", f"recording: {names}"))
 
     async def give_up(self) -> None:
         """Keep what has come in of a recording that broke, and get its taggers ready for another."""

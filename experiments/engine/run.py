@@ -20,7 +20,7 @@ from experiments.config.files import LoadedExperiment
 from experiments.engine.baseline import baseline, clock_status
 from experiments.engine.bench import Bench
 from experiments.engine.books import Books
-from experiments.engine.clock import GuardedClock, RunClock, WatchedClock
+from experiments.engine.clock import GuardedClock, RunClock, WatchedClock, settle
 from experiments.engine.control import RunControl, Stopped, Word
 from experiments.engine.control_socket import SOCKET, ControlServer
 from experiments.engine.course import Course
@@ -204,7 +204,8 @@ class Run:
             raise problem
         self._reconnection.identities = await identify(self._open, self.loaded.testbed)
         for name, identity in self._reconnection.identities.items():
-            what = f"{name}: {identity.manufacturer} {identity.model}, serial number {identity.serial_number}"
+            number = identity.serial_number or "not told"
+            what = f"{name}: {identity.manufacturer} {identity.model}, serial number {number}"
             self.announce(Happened("instrument", what, {"instrument": name, **asdict(identity)}))
         clocks = await clock_status(self.loaded.testbed.clocks, {i.name: i for i in self._open})
         self.folder.write_json("env.json", {**around, "clocks": clocks})
@@ -241,10 +242,10 @@ class Run:
         safe = await make_safe(safe_groups(self._open, self.loaded.testbed.safe_order))
         for outcome in safe:
             self._say(SafeSeen(outcome.name, outcome.verified, outcome.problem))
-        verified = sum(outcome.verified for outcome in safe)
-        self._say(Happened("safe state", f"{verified} of {len(safe)} instruments verified safe"))
-        # Whoever did not confirm its safe state is not asked again: that would only take time.
         confirmed = {outcome.name for outcome in safe if outcome.verified}
+        self._say(Happened("safe state", f"{len(confirmed)} of {len(safe)} instruments verified safe"))
+        # Whoever did not confirm its safe state is not asked again: that would only take time.
+        await settle(self.clock)
         for seen in await baseline([i for i in self._open if i.name in confirmed], "after"):
             self._say(seen)
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]

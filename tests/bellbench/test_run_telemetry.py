@@ -182,7 +182,7 @@ def test_what_is_none() -> None:
     before = watch.told.count(AlarmState)
     assert before == 2  # what an earlier run left is wiped: of the run and of the pump
     for event in (
-        Happened("recording", "3 taggers are recording"),
+        Happened("recording", "recording: alice_tagger, hub_tagger"),
         Interlock("pump_high", "ok", 1e-4),
         SafeSeen("pump", True),
         StateChanged("r1", State.RUNNING),

@@ -11,6 +11,7 @@ from drivers.errors import DeadlineError, RefusedError
 from experiments.config.testbed import Clock
 from experiments.engine import baseline as baseline_module
 from experiments.engine.baseline import baseline, clock_status
+from experiments.engine.clock import SETTLING_S
 from tests.experiments.fakes import WAIT, FakeInstrument, FakeLaser, FakeTagger, ToyBench
 from tests.recorded import events
 from tests.stored import toy_run
@@ -125,3 +126,22 @@ async def test_a_run_has_its_instruments_before_and_after_on_record(tmp_path: Pa
     assert env["seed"] == 7
     assert env["clocks"] == {}
     assert json.loads((folder / "run.json").read_text())["process"]["pid"] > 0
+
+
+async def test_a_meter_has_time_to_see_the_dark_before_it_is_read_after_a_run(
+    tmp_path: Path,
+) -> None:
+    """On the simulated bench nothing is seen of what was done last until its time goes on."""
+    bench = ToyBench()
+    reads: list[float] = []
+    meter = bench.instruments["alice_pump"]
+    power = meter.power
+
+    async def read() -> float:
+        reads.append(bench.clock.now())
+        return await power()
+
+    meter.power = read  # type: ignore[method-assign]
+    folder = await toy_run(tmp_path, bench, plan=(WAIT,))
+    [ended] = [e["t_s"] for e in events(folder, "happened") if e["event"] == "safe state"]
+    assert reads[-1] == pytest.approx(ended + SETTLING_S)
