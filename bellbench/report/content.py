@@ -11,6 +11,7 @@ from bellbench.report import figures, found
 from bellbench.report.blocks import Block, Heading, Paragraph, Plot, Report, Table
 from bellbench.report.reported import ReportedRun, Row, details_of
 from bellbench.text import duration, with_error
+from experiments.archive.journal import Event
 
 TONES = {"completed": "good", "aborted": "mixed", "paused": "mixed"}
 EXITS = {0: "", 5: ", but outside acceptance"}
@@ -200,22 +201,25 @@ def _events(run: ReportedRun) -> Iterator[Block]:
     uptime = run.stream("uptime")
     if uptime:
         yield _ledger(uptime, run.duration_s)
-    told = [(row["t_s"], f"run {row['state']}", row.get("message") or "") for row in run.stream("state")]
-    told += [
-        (row["t_s"], f"interlock {row['name']} {row['state']}", row.get("message") or "")
-        for row in run.stream("interlock")
-    ]
-    told += [
-        (row["t_s"], ("warning: " if row["level"] != "info" else "") + row["event"], row["message"])
-        for row in run.stream("happened")
-        if row["event"] not in QUIET_EVENTS
-    ]
-    rows = [(duration(time_s), *words) for time_s, *words in sorted(told, key=lambda one: float(one[0]))]
+    rows = [(duration(event.data["t_s"]), *words) for event in run.journal.events if (words := _told(event))]
     caption = f"The last {EVENTS} of {len(rows)} events" if len(rows) > EVENTS else "Events"
     yield Table(("Time", "Event", "What it says"), rows[-EVENTS:], (0.8, 2.2, 6.5), caption)
     lost = {name: n for name, n in (run.about.get("tags_lost") or {}).items() if n}
     if lost:
         yield Paragraph(f"Tags lost: {_flat(lost)}.", "warning")
+
+
+def _told(event: Event) -> tuple[str, str] | None:
+    """What an event is called and what it says, of those that a report lists."""
+    row = event.data
+    match event.stream:
+        case "state":
+            return f"run {row['state']}", row.get("message") or ""
+        case "interlock":
+            return f"interlock {row['name']} {row['state']}", row.get("message") or ""
+        case "happened" if row["event"] not in QUIET_EVENTS:
+            return ("warning: " if row["level"] != "info" else "") + row["event"], row["message"]
+    return None
 
 
 def _ledger(uptime: list[Row], end_s: float) -> Table:
