@@ -1,5 +1,5 @@
-"""Operating points by sweeps, on the shipped experiment with shorter dwells: each against what the light field
-and the detectors were told, and nothing else."""
+"""Operating points by sweeps, on the shipped experiment with shorter dwells: each against what the light
+field and the detectors were told, and nothing else."""
 
 import asyncio
 import json
