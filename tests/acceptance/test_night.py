@@ -1,0 +1,102 @@
+"""The night shift: a run over the wire that nobody touches, through all that happens to such a testbed.
+
+The whole night (`pytest -m long`) is configs/nyc_night.yaml as it stands; hours of computing. In `make test`
+a few simulated minutes at dim light stand for it: they hold the books to what happened, not the figures.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellbench.session import Session
+from experiments.config.files import load_experiment
+from tests.recorded import happened
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PREDICTED = {"chsh_s": (2.245, 0.05), "fidelity": (0.830, 0.015)}
+"""Without drift, and the note's own band (physics.md 5)."""
+SHORT_BED = """
+include: [{beds}/nyc_night.yaml]
+testbed: nyc_short_night
+simulation:
+  happenings:
+    - {{at: 85 s, latch: hub_nanowires.2}}
+    - {{at: 115 s, unlock: alice_pump, left: 5 %}}
+    - {{at: 145 s, jump: alice_fibre, angle: 1.5 rad}}
+"""
+SHORT = """
+include: [{configs}/nyc_night.yaml]
+experiment: nyc_short_night
+testbed: bed.yaml
+compensation: {{alice: {{cadence: 25 s}}, bob: {{cadence: 25 s}}}}
+watchdogs: {{cadence: 12 s}}
+plan:
+  - bring_up:
+      power: {{alice_pump: 2 mW, bob_pump: 2 mW, alice_probe: 1 mW, bob_probe: 1 mW}}
+      bias: {{hub_nanowires: 17 uA}}
+      threshold: {{alice_tagger: 100 mV, bob_tagger: 100 mV, hub_tagger: 100 mV}}
+  - compensate_polarization
+  - calibrate_delays: {{duration: 2 s}}
+  - measure_swapping: {{bases: [ZZ], dwell: 90 s}}
+"""
+
+
+UNKEPT = """
+include: [{configs}/nyc_night.yaml]
+experiment: nyc_unkept_night
+compensation: {{alice: {{cadence: null}}, bob: {{cadence: null}}}}
+testbed: {configs}/testbeds/nyc_night.yaml
+"""
+
+
+async def through(path: Path, runs: Path, seed: int) -> tuple[Path, dict[str, Any]]:
+    report = await Session(load_experiment(path), runs, seed).carry_out()
+    assert report.ending.message == "", report.ending.message
+    assert report.folder is not None
+    return report.folder, json.loads((report.folder / "results.json").read_text())
+
+
+def configs_from(folder: Path) -> str:
+    """The way to the shipped files; what includes them says it relative to itself."""
+    return "/".join([".."] * (len(folder.parts) - 1)) + str(CONFIGS)
+
+
+async def test_a_shortened_night_is_in_the_books(tmp_path: Path) -> None:
+    """Some 15 looks of seven watchdogs: a false alarm has a chance below 1e-6 in all."""
+    configs = configs_from(tmp_path)
+    (tmp_path / "bed.yaml").write_text(SHORT_BED.format(beds=f"{configs}/testbeds"))
+    (tmp_path / "night.yaml").write_text(SHORT.format(configs=configs))
+    folder, results = await through(tmp_path / "night.yaml", tmp_path / "runs", 3)
+    alarms = [(alarm["watchdog"], alarm["device"]) for alarm in happened(folder, "watchdog")]
+    assert alarms == [
+        ("nanowire_latched", "hub_nanowires.2"),
+        ("source_unlocked", "alice_source"),
+        ("fibre_jump", "alice"),
+    ]
+    assert len(happened(folder, "remedied")) == 3
+    assert results["live_time_s"] == pytest.approx(90, abs=0.01)
+    assert results["uptime"]["value"] > 0.9
+    assert set(results["vetoed_s"]) == {name for name, _ in alarms}
+
+
+@pytest.mark.long
+async def test_a_whole_night_stays_at_what_the_physics_allows(tmp_path: Path) -> None:
+    """S and fidelity within the note's band or 5 of their own errors (false alarm 6e-7 each)."""
+    folder, results = await through(CONFIGS / "nyc_night.yaml", tmp_path, 1)
+    for name, (centre, band) in PREDICTED.items():
+        assert abs(results[name]["value"] - centre) < max(band, 5 * results[name]["error"])
+    assert results["uptime"]["value"] >= 0.99
+    named = sorted(alarm["watchdog"] for alarm in happened(folder, "watchdog"))
+    jumps, delays = ["fibre_jump"] * 5, ["fibre_jump", "peak_walked_off"]
+    assert named == sorted([*jumps, *delays, "nanowire_latched", "source_unlocked"])
+    assert [lost["instrument"] for lost in happened(folder, "reconnected")] == ["alice_hwp"]
+
+
+@pytest.mark.long
+async def test_the_same_night_without_compensation_falls_below_2(tmp_path: Path) -> None:
+    """Links are set right once, by the plan; then five jumps and 1e-5 rad^2/s for a day do what they like."""
+    (tmp_path / "night.yaml").write_text(UNKEPT.format(configs=configs_from(tmp_path)))
+    _, results = await through(tmp_path / "night.yaml", tmp_path / "runs", 1)
+    assert results["chsh_s"]["value"] + 5 * results["chsh_s"]["error"] < 2
