@@ -112,7 +112,9 @@ def test_light_paths_have_stages_of_known_kinds() -> None:
 def test_the_record_of_a_run_has_plain_si_values_and_defaults() -> None:
     resolved = load_experiment(CONFIGS / EXPERIMENT).resolved
     assert json.loads(json.dumps(resolved)) == yaml.safe_load(yaml.safe_dump(resolved)) == resolved
-    assert resolved["experiment"]["plan"][1] == {"calibrate_delays": {"duration": 2.0, "search": 0.01}}
+    assert resolved["experiment"]["plan"][1] == {
+        "calibrate_delays": {"duration": 2.0, "search": 0.01, "max_skew": 0.0}
+    }
     assert resolved["experiment"]["telemetry"]["root"] == "bellbench"
     assert resolved["testbed"]["fibres"]["alice_fibre"] == {"from": "alice", "to": "hub", "length": 8800.0}
     assert resolved["testbed"]["instruments"]["hub_nanowires"]["settings"]["max_bias"] == 20e-6
@@ -268,7 +270,8 @@ WRONG_EXPERIMENTS = [
      f"'calibrate_delay'; allowed: {', '.join(STEPS)}; "
      "did you mean 'calibrate_delays'?"),
     ("- calibrate_delays: {duration: 2 s}", "- calibrate_delays: {durration: 2 s}", "^durration",
-     "plan[1].calibrate_delays.durration: unknown key 'durration'; allowed: name, duration, search; "
+     "plan[1].calibrate_delays.durration: unknown key 'durration'; allowed: name, duration, search, "
+     "max_skew; "
      "did you mean 'duration'?"),
     ("- calibrate_delays: {duration: 2 s}", "- 5", "- ^5",
      "plan[1]: 5 is no step; a step is a word, or a word with its parameters like - wait: {duration: 5 s}"),
