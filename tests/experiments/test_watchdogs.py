@@ -179,7 +179,7 @@ async def test_a_quiet_night_has_no_alarm_and_loses_no_data(tmp_path: Path) -> N
 @pytest.mark.parametrize("knows", [True, False])
 async def test_a_latched_nanowire_gets_its_bias_back(tmp_path: Path, knows: bool) -> None:
     """By the voltage across the wire, and by the clicks alone."""
-    watched = Watched(ALL)
+    watched = Watched({**ALL, "indistinguishability_lost": None}, rounds=4, nth=5)
     watched.wires.knows = knows
     watched.fail = lambda: watched.wires.latch(2)
     report = await watched.run(tmp_path)
@@ -192,7 +192,7 @@ async def test_a_latched_nanowire_gets_its_bias_back(tmp_path: Path, knows: bool
     # The stay in which it went, and none that a look before had found fine beyond doubt, is measured again.
     dwells, vetoed = happened(report.folder, "dwell"), happened(report.folder, "vetoed")
     gone = {v["begin_ps"] for v in vetoed}
-    assert dwells[2]["begin_ps"] in gone
+    assert dwells[4]["begin_ps"] in gone
     assert dwells[0]["begin_ps"] not in gone
     counted = {c["begin_ps"] for c in happened(report.folder, "counted")}
     assert not gone & counted
