@@ -48,6 +48,7 @@ def test_delays_are_found_from_a_cold_start_by_one_calibration() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_two_hundred_cold_starts() -> None:
     found = [start(number) for number in range(200)]
     assert sum(map(succeeds, found)) >= 198
