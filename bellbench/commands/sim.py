@@ -14,11 +14,11 @@ from experiments.config.testbed import Testbed
 if TYPE_CHECKING:
     from sim_instruments.bench import Bench
 
-STEP_S = 0.02
+STEP_S = 0.05
 """Wall time between two steps of the bench."""
 LONGEST_STEP_S = 0.25
 """Simulated time of one step at most: a bench that cannot keep its pace falls behind instead of standing."""
-STARTING_S = 0.3
+STARTING_S = 1.0
 """Wall time for which it waits for other taggers when one has been started."""
 BEHIND_S = 5.0
 """A bench that is so far behind its pace says so, once."""

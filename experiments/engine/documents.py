@@ -131,6 +131,11 @@ class Documents:
             }
             self._write("stop", document, at_once=True)
 
+    def check(self) -> None:
+        """Raise the StorageError of what could not be synced since the last time, when there is one."""
+        with StorageError.when(DOCUMENTS):
+            self._syncer.raise_failure()
+
     def sync(self) -> None:
         """Return when everything written so far is on disk. Waits for the disk: call it in a thread."""
         with StorageError.when(DOCUMENTS):

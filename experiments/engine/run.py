@@ -20,7 +20,7 @@ from experiments.config.files import LoadedExperiment
 from experiments.engine.baseline import baseline, clock_status
 from experiments.engine.bench import Bench
 from experiments.engine.books import Books
-from experiments.engine.clock import GuardedClock, RunClock, WatchedClock, settle
+from experiments.engine.clock import GuardedClock, RunClock, WatchedClock
 from experiments.engine.control import RunControl, Stopped, Word
 from experiments.engine.control_socket import SOCKET, ControlServer
 from experiments.engine.course import Course
@@ -54,6 +54,8 @@ from experiments.engine.step import Context
 from experiments.engine.tag_files import TagFiles
 from experiments.engine.uptime import UptimeLedger
 
+JOURNAL_S = 0.5
+"""How often it is looked whether the journal gets to the disk."""
 CLOSING_S = 10.0
 """Wall time for all instruments to close their lines."""
 
@@ -224,6 +226,7 @@ class Run:
             guards = [
                 beside.create_task(self._lease.lost(), name="lease"),
                 beside.create_task(self._interlocks.watch(), name="interlocks"),
+                beside.create_task(self._watch_journal(), name="journal"),
             ]
             try:
                 await self.course.carry_out()
@@ -233,6 +236,13 @@ class Run:
                 guard.cancel()
         if stopped:
             raise stopped
+
+    async def _watch_journal(self) -> None:
+        """Notice a disk that takes no more, also while the run has nothing to write. By the wall clock, which
+        disks keep."""
+        while True:
+            self.folder.documents.check()
+            await asyncio.sleep(JOURNAL_S)
 
     async def end(self, ending: Ending) -> RunReport:
         """Make everything safe, close, and write the last words. Must not be interrupted."""
@@ -245,7 +255,7 @@ class Run:
         confirmed = {outcome.name for outcome in safe if outcome.verified}
         self._say(Happened("safe state", f"{len(confirmed)} of {len(safe)} instruments verified safe"))
         # Whoever did not confirm its safe state is not asked again: that would only take time.
-        await settle(self.clock)
+        await self.clock.settle()
         for seen in await baseline([i for i in self._open if i.name in confirmed], "after"):
             self._say(seen)
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
