@@ -52,7 +52,7 @@ class WatchedClock:
     def __init__(self, clock: RunClock, every_s: float) -> None:
         self._clock, self._every_s = clock, every_s
         self.look: Callable[[], Awaitable[None]] | None = None
-        """Called between two pieces of a wait."""
+        """Called after each piece of a wait and after each short one; knows itself whether it is time."""
 
     def now(self) -> float:
         return self._clock.now()
@@ -64,6 +64,16 @@ class WatchedClock:
             await self.look()
             seconds -= self._every_s
         await self._clock.sleep(seconds)
+        if self.look is not None:
+            await self.look()
+
+    async def settle(self) -> None:
+        """Let so much time pass at the end of a run, when nobody looks around any more, that meters show what
+        was done last. Never raises: a bench that is held back shows what it showed before."""
+        self.look = None
+        with suppress(Exception):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._clock.sleep(SETTLING_S)
 
 
 class GuardedClock:
@@ -91,11 +101,3 @@ class GuardedClock:
                 f"did not advance by {seconds:g} s within {limit:g} s of wall time",
                 "The bench is held back: look for an instrument that has gone silent",
             ) from None
-
-
-async def settle(clock: RunClock) -> None:
-    """Let so much time pass at the end of a run that meters show what was done last. Never raises: a bench
-    that is held back shows what it showed before."""
-    with suppress(Exception):
-        async with asyncio.timeout(PATIENCE_S):
-            await clock.sleep(SETTLING_S)

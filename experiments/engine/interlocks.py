@@ -143,7 +143,7 @@ class Interlocks:
     _reading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _looked_at: float = -math.inf
     _looked_at_wall: float = -math.inf
-    _looking: bool = False
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _abort: asyncio.Event = field(default_factory=asyncio.Event)
     _aborts: list[str] = field(default_factory=list)
 
@@ -192,20 +192,18 @@ class Interlocks:
                 task.cancel()
 
     async def look(self) -> None:
-        """Look at all of them, unless that is being done or was done within `EVERY_S` of run clock. The clock
-        of a simulated bench stands still while a person holds the run; then the wall clock counts."""
-        waited_s = self.clock.now() - self._looked_at
-        if self.control.state is State.PAUSED:
-            waited_s = max(waited_s, time.monotonic() - self._looked_at_wall)
-        if self._looking or not self.watched or waited_s < EVERY_S:
-            return
-        self._looking = True
-        try:
+        """Look at all of them, unless that was done within `EVERY_S` of run clock; who comes while somebody
+        looks waits for it, so that the clock of a simulated bench does not run away meanwhile. That clock
+        stands still while a person holds the run; then the wall clock counts."""
+        async with self._looking:
+            waited_s = self.clock.now() - self._looked_at
+            if self.control.state is State.PAUSED:
+                waited_s = max(waited_s, time.monotonic() - self._looked_at_wall)
+            if not self.watched or waited_s < EVERY_S:
+                return
             await self._read_all()
             self._looked_at, self._looked_at_wall = self.clock.now(), time.monotonic()
             self._judge(self._looked_at)
-        finally:
-            self._looking = False
 
     def _judge(self, now: float) -> None:
         for watched in self.watched:

@@ -12,7 +12,6 @@ lets nothing be switched on or up any more. It is software: a hardware interlock
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -126,8 +125,12 @@ async def _make_all_safe(groups: Sequence[Group], deadline_s: float) -> list[Saf
 async def _make_one_safe(instrument: Instrument, gate: OnlyDown) -> float:
     """Returns when it is known to be safe, by the clock of the loop."""
     if isinstance(instrument, NanowireBias):
-        with suppress(InstrumentError):  # whatever goes wrong here goes wrong again below, or did not matter
+        try:
             await _ramp_down(instrument, gate)
+        except InstrumentError:
+            pass  # whatever goes wrong here goes wrong again below, or did not matter
+        finally:
+            gate.present = {}  # from now on nothing is set but by `make_safe`, also not to where it was
     await instrument.make_safe()
     return asyncio.get_running_loop().time()
 
