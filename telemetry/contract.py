@@ -79,7 +79,9 @@ RUN_STATE = Kind("run-state", "run", "state", RunState, True, "on change; of pro
 RUN_RESULT = Kind("run-result", "run", "result", Result, True, "when figures are stored, and at the end")
 RUN_RATES = Kind("run-tele", "run-device", "tele", Rates, False, "at most twice a second")
 EVENT = Kind("event", "device", "event", Event, False, "as things happen")
-DEVICE_TELE = Kind("tele", "device", "tele", Readings, False, "when the run looks, at most every five seconds")
+DEVICE_TELE = Kind(
+    "tele", "device", "tele", Readings, False, "when the run looks, every five seconds at most"
+)
 DEVICE_STATE = Kind("state", "device", "state", DeviceState, True, "on change")
 META = Kind("meta", "device", "meta", Meta, True, "once a run, when the instrument has said who it is")
 ALARM = Kind("alarm", "device", "alarm", AlarmState, True, "on change")

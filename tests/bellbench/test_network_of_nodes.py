@@ -17,8 +17,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 @pytest.mark.timeout(300)
 def test_every_pair_of_nodes_is_measured(tmp_path: Path) -> None:
-    """Clocks are off by 1 ppm either way, start latencies by up to 5 ms. Visibilities are those of the source:
-    2 % white and 2 % coloured noise, splitters with 30 dB, and few accidentals."""
+    """Clocks are off by 1 ppm either way, start latencies by up to 5 ms. Visibilities are those of the
+    source: 2 % white and 2 % coloured noise, splitters with 30 dB, and few accidentals."""
     small_loop(tmp_path, 3, frequency_error=1e-6)
     text = (tmp_path / "chattanooga_loop.yaml").read_text()
     text = text.replace("duration: 1 s", "duration: 500 ms\n    max_skew: 5.0e-06")
