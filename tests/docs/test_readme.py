@@ -27,7 +27,7 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dwell_s", [15, pytest.param(100, marks=pytest.mark.long)])
 def test_make_demo_swaps_entanglement(dwell_s: int, tmp_path: Path) -> None:
-    """`make demo` from a checkout whose environment is set up, as the README has it, and with a shorter dwell.
+    """`make demo` from a checkout whose environment is set up, as the README has it, and a shorter dwell.
     (`make test` is what runs now.) At 1.54 swaps per second the rate of T seconds of data is off by less
     than 6 sqrt(1.54 / T) per second, but for one in 5e8."""
     checkout(tmp_path)
