@@ -21,6 +21,7 @@ from experiments.engine.reconnection import Reconnection, Wrong, reason_of
 from experiments.engine.recording import Recording
 from experiments.engine.registry import make_step
 from experiments.engine.step import Context, Step, StepClock
+from experiments.engine.task_group import TaskGroup
 
 Enter = Callable[[State, str], Awaitable[None]]
 
@@ -55,7 +56,7 @@ class Course:
         self._left.extend(range(len(self.steps)))
         while self._left:
             try:
-                async with asyncio.TaskGroup() as beside:
+                async with TaskGroup() as beside:
                     await self._go_on(beside)
             except ExceptionGroup as failure:
                 if not self._left or not (wrong := await self._diagnose(failure)):
@@ -92,7 +93,7 @@ class Course:
         if isinstance(self._context.clock, StepClock):
             self._context.clock.put_off(seconds)
 
-    async def _go_on(self, beside: asyncio.TaskGroup) -> None:
+    async def _go_on(self, beside: TaskGroup) -> None:
         """Do what is left of the plan, with one recording."""
         while self._left:
             number = self._left[0]

@@ -16,6 +16,7 @@ from experiments.engine.feed import Feed
 from experiments.engine.reconnection import start_afresh
 from experiments.engine.tag_files import TagFiles
 from experiments.engine.tags import PS, TagCollector
+from experiments.engine.task_group import TaskGroup
 
 
 class Recording:
@@ -37,7 +38,7 @@ class Recording:
         self.number = 0
         self.goes_on = False
 
-    async def begin(self, tag_files: TagFiles, beside: asyncio.TaskGroup) -> None:
+    async def begin(self, tag_files: TagFiles, beside: TaskGroup) -> None:
         """Begin to record; what collects the tags is a task of `beside`."""
         now = self._clock.now()
         if self.number:

@@ -52,6 +52,7 @@ from experiments.engine.safe_state import SafeOutcome, make_safe, safe_groups, u
 from experiments.engine.standing import Standing
 from experiments.engine.step import Context
 from experiments.engine.tag_files import TagFiles
+from experiments.engine.task_group import TaskGroup
 from experiments.engine.uptime import UptimeLedger
 
 JOURNAL_S = 0.5
@@ -222,7 +223,7 @@ class Run:
         them."""
         await self._enter(State.RUNNING)
         stopped: Stopped | None = None
-        async with asyncio.TaskGroup() as beside:
+        async with TaskGroup() as beside:
             guards = [
                 beside.create_task(self._lease.lost(), name="lease"),
                 beside.create_task(self._interlocks.watch(), name="interlocks"),

@@ -24,6 +24,7 @@ from drivers.errors import DeadlineError, LineError
 from experiments.engine.clock import RunClock, WallClock
 from experiments.engine.feed import Feed
 from experiments.engine.gates import Capture, Gate
+from experiments.engine.task_group import TaskGroup
 from timetags.analyses.analysis import Analysis
 from timetags.clocks.affine import AffineClock
 from timetags.clocks.align import Stretch
@@ -81,7 +82,7 @@ class TagCollector:
     async def start(self) -> None:
         """Start all taggers at once. `run()` must run from then on."""
         self._began = self._clock.now()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for feed in self.feeds.values():
                 group.create_task(feed.tagger.start(feed.inputs))
         # Zero on the simulated bench. On hardware time zero lies anywhere within the start commands.
@@ -89,7 +90,7 @@ class TagCollector:
 
     async def run(self) -> None:
         """Read, merge and watch until `stop()`. Raises what goes wrong with a stream or an analysis."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             tasks = [
                 group.create_task(self._read(feed), name=f"read {feed.name}") for feed in self.feeds.values()
             ]
@@ -102,7 +103,7 @@ class TagCollector:
     async def stop(self) -> None:
         """End `run()` and the recording of all taggers; tags still on the way are dropped."""
         self._stop.set()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for feed in self.feeds.values():
                 group.create_task(feed.tagger.stop())
 
