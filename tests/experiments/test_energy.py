@@ -370,6 +370,12 @@ class Energy(RuleBasedStateMachine):
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run nobody lets these clocks go on, and a run need not wait for that."""
+    monkeypatch.setattr("experiments.engine.clock.PATIENCE_S", 0.0)
+
+
 def test_no_order_of_events_makes_light_that_must_not_be() -> None:
     run_state_machine_as_test(
         Energy,
