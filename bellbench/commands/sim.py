@@ -18,6 +18,8 @@ STEP_S = 0.05
 """Wall time between two steps of the bench."""
 LONGEST_STEP_S = 0.25
 """Simulated time of one step at most: a bench that cannot keep its pace falls behind instead of standing."""
+IDLE_STEP_S = 0.005
+"""The same while no tagger records: it costs little then."""
 STARTING_S = 1.0
 """Wall time for which it waits for other taggers when one has been started."""
 BEHIND_S = 5.0
@@ -68,25 +70,28 @@ async def _serve(testbed: Testbed, pace: float, seed: int, as_json: bool) -> Non
 async def keep_pace(bench: "Bench", pace: float, stop: asyncio.Event) -> None:
     """Let a bench go on by the wall clock, `pace` of its seconds in one, until `stop`.
 
-    It stands still while taggers are being started, so that recordings which somebody begins together do
-    begin together: a bench goes on in steps, and of two commands on either side of a step one would come a
-    whole step late, much more than on a bench of glass.
+    Recordings that somebody begins together do begin together, as on a bench of glass: of two commands on
+    either side of a step the later one would be a whole step late. So steps are short while nobody records,
+    and the bench stands still for a moment while some taggers record and others do not yet.
     """
     loop = asyncio.get_running_loop()
     origin, began, told = bench.now, loop.time(), False
     starting_since: float | None = None
     while not stop.is_set():
+        due = pace * (loop.time() - began) - (bench.now - origin)
+        if due > BEHIND_S and not told:
+            told = True
+            click.echo(f"the bench cannot keep this pace: it is {due:.0f} s behind", err=True)
         recording = [port.recording for port in bench.ports.taggers.values()]
         if not any(recording) or all(recording):
             starting_since = None
         elif starting_since is None:
             starting_since = loop.time()
         if starting_since is None or loop.time() - starting_since > STARTING_S:
-            due = pace * (loop.time() - began) - (bench.now - origin)
-            await bench.advance(min(max(due, 0.0), LONGEST_STEP_S))
-            if due > BEHIND_S and not told:
-                told = True
-                click.echo(f"the bench cannot keep this pace: it is {due:.0f} s behind", err=True)
+            step = LONGEST_STEP_S if any(recording) else IDLE_STEP_S
+            await bench.advance(min(max(due, 0.0), step))
+            if due > step:
+                continue
         try:
             async with asyncio.timeout(STEP_S):
                 await stop.wait()

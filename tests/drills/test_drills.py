@@ -43,7 +43,7 @@ computer that is busy with other tests a run may be so late that its guardian ta
 STEPS = ("bring_up", "calibrate_delays", "measure_swapping", "wait")
 PLAN = """plan:
   - bring_up: {power: {alice_pump: 20 mW, bob_pump: 20 mW}, bias: {hub_nanowires: 17 uA}}
-  - calibrate_delays: {duration: %s, search: 2 ms}
+  - calibrate_delays: {duration: %s, search: 8 ms}
   - measure_swapping: {bases: [ZZ], dwell: %s}
   - wait: {duration: %s}
 """
@@ -65,7 +65,7 @@ FAILURES = {
     "deadline": Failure("failed", 3, "not done within", within=True),
     "full disk": Failure("failed", 6, "no space left", within=True),
     "silence": Failure("failed", 4, "alice_hwp"),
-    "disconnect": Failure("failed", 3, "alice_pump_meter"),
+    "disconnect": Failure("failed", 4, "hub_tagger"),
     "SIGINT": Failure("aborted", 130, "aborted"),
     "SIGTERM": Failure("aborted", 130, "aborted"),
     "SIGKILL": Failure("interrupted", None, "the process of the run is gone"),
@@ -77,9 +77,9 @@ SUITE = (
     ("deadline", "calibrate_delays"),
     ("full disk", "calibrate_delays"),
     ("silence", "bring_up"),
-    ("disconnect", "wait"),
+    ("disconnect", "bring_up"),
     ("SIGINT", "bring_up"),
-    ("SIGTERM", "calibrate_delays"),
+    ("SIGTERM", "wait"),
     ("SIGKILL", "measure_swapping"),
     ("SIGSTOP", "calibrate_delays"),
     ("the guardian's death", "bring_up"),
@@ -132,7 +132,7 @@ class DrillBench:
         durations = tuple(LONG_S if kind == step else SHORT_S for kind in STEPS[1:])
         text = re.sub(r"(?s)plan:\n.*?\n\n", lambda _: PLAN % durations + "\n", text)
         file = self.folder / f"{self.began}.yaml"
-        file.write_text(text.replace("raw: 1 s", "raw: 30 s") + "reconnection: {deadline: 0 s}\n")
+        file.write_text(f"{text}reconnection: {{deadline: 0 s}}\n")
         return file
 
 
@@ -257,7 +257,7 @@ class DrilledRun:
 @contextmanager
 def fault(bench: DrillBench, failure: str) -> Iterator[None]:
     """An instrument that is silent or gone, for a while."""
-    where = {"silence": ("alice_hwp", "silent"), "disconnect": ("alice_pump_meter", "gone")}.get(failure)
+    where = {"silence": ("alice_hwp", "silent"), "disconnect": ("hub_tagger", "gone")}.get(failure)
     if where:
         bench.inflict(where[0], **{where[1]: True})
     yield
@@ -315,7 +315,7 @@ def go_through(bench: DrillBench, run: DrilledRun, failure: str, step: str) -> f
     else:
         outcomes = about["safe_state"]
         assert not (run.folder / GUARDIAN).exists()
-    lost = ["alice_hwp"] if failure == "silence" else []  # a meter that is gone is nothing to be made safe
+    lost = {"silence": ["alice_hwp"], "disconnect": ["hub_tagger"]}.get(failure, [])
     assert [outcome["name"] for outcome in outcomes if outcome["problem"]] == lost
     assert len(outcomes) == len(bench.addresses)
     whole, wrong = held(run.folder)
