@@ -290,7 +290,7 @@ class Energy(RuleBasedStateMachine):
         elif self.hot_since is None:
             self.hot_since = self.clock.time
 
-    @rule(seconds=st.sampled_from([0.6, 3.0]))
+    @rule(seconds=st.sampled_from([0.6, 12.0]))
     def it_gets_hot_and_cools_down_again(self, seconds: float) -> None:
         if self.run.done():
             return
@@ -399,6 +399,24 @@ def test_no_order_of_events_makes_light_that_must_not_be_at_length() -> None:
             max_examples=2000, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS
         ),
     )
+
+
+def test_an_interlock_that_lets_go_does_not_light_a_dark_pause_and_a_person_does() -> None:
+    run = Energy()
+    run.begin({"action": "pause", "resume": True}, "dark", BROUGHT_UP_S)
+    lasers = run.lasers.values()
+    assert all(laser.on for laser in lasers)
+    run.the_meter_reads(HOT_W)
+    run.time_passes(12.0)
+    assert not any(laser.on for laser in lasers)
+    run.the_meter_reads(COOL_W)
+    run.time_passes(12.0)
+    assert (run.control.state, any(laser.on for laser in lasers)) == (State.PAUSED, False)
+    run.somebody_resumes()
+    run.time_passes(3.0)
+    assert (run.control.state, all(laser.on for laser in lasers)) == (State.RUNNING, True)
+    assert run.broken == []
+    run.teardown()
 
 
 async def test_a_lease_that_has_run_out_is_over_for_good() -> None:
