@@ -12,8 +12,8 @@ import pytest
 from drivers.capabilities import Control, Identity, Limits, PolarizationController
 from drivers.errors import LimitError, RefusedError
 from experiments.config.plan import MeasureSwapping
-from experiments.engine.control import RunControl
 from experiments.engine.clock import SETTLING_S
+from experiments.engine.control import RunControl
 from experiments.engine.events import Happened, RunEvent, StateChanged, StepBegan
 from experiments.engine.outcome import Exit, State
 from experiments.engine.reconnection import LostError, Reconnection
@@ -172,7 +172,8 @@ async def test_emission_and_bias_are_never_switched_on_by_the_run(
     assert len(switched_on(bench.log)) == 3
     assert [outcome.problem for outcome in report.safe] == [""] * len(bench.instruments)
     [paused] = [e for e in events(report.folder, "state") if e["state"] == "paused"]
-    assert events(report.folder, "state")[-1]["t_s"] - paused["t_s"] == pytest.approx(30 + SETTLING_S, abs=0.1)
+    last = events(report.folder, "state")[-1]
+    assert last["t_s"] - paused["t_s"] == pytest.approx(30 + SETTLING_S, abs=0.1)
 
 
 async def test_a_tagger_comes_back_with_a_new_recording_and_new_delays(tmp_path: Path) -> None:
