@@ -33,7 +33,7 @@ tools:
 	  else echo "install$$missing for the tests that need them; they will be skipped"; fi; fi
 
 test: lint tools
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # The figures of physics.md 5 to within its bands, over hours of simulated time (about 45 minutes).
 acceptance: setup

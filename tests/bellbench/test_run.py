@@ -114,7 +114,7 @@ def test_a_run_s_folder_holds_everything_and_json_says_where(short: Path, tmp_pa
     assert [outcome["problem"] for outcome in run["safe_state"]] == [""] * 14
     raw = list(read_segments(folder / "tags/raw/hub_tagger"))
     rate = sum(map(len, raw)) / 0.2
-    assert rate == pytest.approx(4 * 2.856e5, rel=0.02)  # physics.md 5
+    assert rate == pytest.approx(4 * 2.856e5 / 4, rel=0.02)  # physics.md 5, of a quarter of the pump
     assert sum(map(len, read_segments(folder / "tags/heralds"))) > 2 * results["heralds"]
 
 
@@ -205,7 +205,7 @@ async def test_a_full_disk_fails_the_run_and_leaves_what_was_written_readable(
     assert "no space left" in report.ending.message
     assert "Free some space" in report.ending.message
     assert report.folder is not None
-    assert sum(map(len, read_segments(report.folder / "tags/raw/hub_tagger"))) > 100_000
+    assert sum(map(len, read_segments(report.folder / "tags/raw/hub_tagger"))) > 25_000
     assert "ended" in [step["phase"] for step in events(report.folder, "step")]
 
 
