@@ -95,6 +95,7 @@ def test_a_run_that_computes_is_waited_for_a_little_longer(run: Run) -> None:
 def test_a_process_that_hangs_is_killed_for_sure(sleeper: subprocess.Popen[bytes]) -> None:
     assert sleeper.stdout
     os.kill(sleeper.pid, signal.SIGSTOP)
+    os.waitpid(sleeper.pid, os.WUNTRACED)  # it stops when it is next scheduled
     assert not computes(sleeper.pid)
     assert end_process(orders(sleeper.pid), sleeper.stdout.fileno())
     assert sleeper.wait() == -signal.SIGKILL
