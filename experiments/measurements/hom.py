@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.delay_step import TRACKED_DELAYS
-from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureHom
 from experiments.config.settings import SwappingSettings
 from experiments.engine.events import Scan
@@ -34,10 +31,9 @@ from experiments.estimators.poisson_fit import FitError
 from experiments.measurements.analysers import ZZ_XX_YY, Setting
 from experiments.measurements.dwell import Delays, SlicedDwell
 from experiments.measurements.pair_tally import unknown
-from experiments.measurements.settings_loop import MeasuringStep
 from experiments.measurements.sums import Sums
+from experiments.measurements.swapping_measurement import SwappingStep
 from timetags.block import TagBlock
-from timetags.clocks.track import Track
 
 if TYPE_CHECKING:
     from timetags.analyses.hom import HomHistogram
@@ -283,21 +279,15 @@ class HomTally(Sums[HomDwell, HomCounts]):
         )
 
 
-class MeasureHomStep(MeasuringStep[MeasureHom, HomDwell, HomCounts]):
+class MeasureHomStep(SwappingStep[MeasureHom, HomDwell, HomCounts]):
     """`measure_hom`."""
-
-    needs_calibrations = ("delays",)
-    events = "four-folds"
 
     def settings(self) -> list[Setting]:
         return [ZZ_XX_YY["ZZ"]]
 
-    def analysers(self, experiment: Experiment) -> tuple[str, str]:
-        return experiment.swapping.spokes
-
     def open_dwell(self, context: Context, setting: str, seconds: float) -> HomDwell:
         parameters, settings = self.parameters, context.experiment.swapping
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+        tracker = self.tracker(context)
 
         def slice_of(window_ps: tuple[int, int]) -> HomSlice:
             return HomSlice(parameters, settings, tracker, window_ps)
@@ -313,10 +303,6 @@ class MeasureHomStep(MeasuringStep[MeasureHom, HomDwell, HomCounts]):
 
     def counts_from(self, entry: Mapping[str, Any], context: Context) -> HomCounts:
         return HomCounts.from_json(entry, (len(context.bench.detectors), self.tally(context).bins))
-
-    def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
-        return "delay_track", dict(zip(context.experiment.swapping.spokes, tracker.tracks, strict=True))
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.delay_step import TRACKED_DELAYS
-from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Experiment
 from experiments.config.plan import ScanBsmWindow
 from experiments.config.settings import SwappingSettings
 from experiments.engine.events import Scan
@@ -22,11 +19,10 @@ from experiments.estimators.estimate import Estimate
 from experiments.estimators.swapping import AtWindow, against_window, widest_window
 from experiments.measurements.analysers import Setting
 from experiments.measurements.dwell import Delays, Slice, SlicedDwell
-from experiments.measurements.settings_loop import MeasuringStep
 from experiments.measurements.sums import PS, Sums
 from experiments.measurements.swapping import SETTINGS
+from experiments.measurements.swapping_measurement import SwappingStep
 from timetags.block import TagBlock
-from timetags.clocks.track import Track
 
 FIGURES = ("swap_rate_hz", "chsh_s", "fidelity", "visibility_zz", "visibility_xx", "visibility_yy")
 
@@ -175,21 +171,15 @@ class WindowsTally(Sums[WindowsDwell, WindowsCounts]):
         return scans
 
 
-class ScanBsmWindowStep(MeasuringStep[ScanBsmWindow, WindowsDwell, WindowsCounts]):
+class ScanBsmWindowStep(SwappingStep[ScanBsmWindow, WindowsDwell, WindowsCounts]):
     """`scan_bsm_window`."""
-
-    needs_calibrations = ("delays",)
-    events = "four-folds"
 
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def analysers(self, experiment: Experiment) -> tuple[str, str]:
-        return experiment.swapping.spokes
-
     def open_dwell(self, context: Context, setting: str, seconds: float) -> WindowsDwell:
         windows, settings = self.parameters.windows, context.experiment.swapping
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+        tracker = self.tracker(context)
 
         def slice_of(window_ps: tuple[int, int]) -> WindowsSlice:
             return WindowsSlice(windows, settings, tracker, window_ps)
@@ -203,10 +193,6 @@ class ScanBsmWindowStep(MeasuringStep[ScanBsmWindow, WindowsDwell, WindowsCounts
     def counts_from(self, entry: Mapping[str, Any], context: Context) -> WindowsCounts:
         del context
         return WindowsCounts.from_json(entry, len(self.parameters.windows))
-
-    def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
-        return "delay_track", dict(zip(context.experiment.swapping.spokes, tracker.tracks, strict=True))
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)

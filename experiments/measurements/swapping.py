@@ -6,17 +6,13 @@ How the settings are gone through, and what a run can rely on meanwhile, says `s
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.calibrations.delay_step import TRACKED_DELAYS
-from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Experiment
 from experiments.config.plan import Basis, MeasureSwapping
 from experiments.engine.step import Context
 from experiments.measurements.analysers import CHSH, ZZ_XX_YY, Setting
 from experiments.measurements.dwell import Dwell, Slice
-from experiments.measurements.settings_loop import MeasuringStep
+from experiments.measurements.swapping_measurement import SwappingStep
 from experiments.measurements.tally import Counts, Tally
 from experiments.watchdogs.watch import Watch
-from timetags.clocks.track import Track
 
 SETTINGS: dict[Basis, tuple[Setting, ...]] = {
     "ZZ": (ZZ_XX_YY["ZZ"],),
@@ -27,21 +23,15 @@ SETTINGS: dict[Basis, tuple[Setting, ...]] = {
 """The settings of each basis."""
 
 
-class MeasureSwappingStep(MeasuringStep[MeasureSwapping, Dwell, Counts]):
+class MeasureSwappingStep(SwappingStep[MeasureSwapping, Dwell, Counts]):
     """`measure_swapping`."""
-
-    needs_calibrations = ("delays",)
-    events = "four-folds"
 
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def analysers(self, experiment: Experiment) -> tuple[str, str]:
-        return experiment.swapping.spokes
-
     def open_dwell(self, context: Context, setting: str, seconds: float) -> Dwell:
         settings = context.experiment.swapping
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
+        tracker = self.tracker(context)
         kept = context.tag_files.around_heralds(context.bench, settings, tracker)
         channels = len(context.bench.detectors)
 
@@ -58,10 +48,6 @@ class MeasureSwappingStep(MeasuringStep[MeasureSwapping, Dwell, Counts]):
 
     def counts_from(self, entry: Mapping[str, Any], context: Context) -> Counts:
         return Counts.from_json(entry, len(context.bench.detectors))
-
-    def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
-        tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
-        return "delay_track", dict(zip(context.experiment.swapping.spokes, tracker.tracks, strict=True))
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)
