@@ -1,9 +1,9 @@
 """The bench of a testbed: its simulated instruments, in one light field, moved through time together.
 
-`Bench.advance` is the only thing that makes time pass. It works in slices of 250 ms (20 ms while a motor
-turns and somebody looks): instruments' settings are read, the light of the slice is drawn in a worker
-thread while the clicks of the one before go out over the wires, then the instruments' own time moves on.
-A reader that does not keep up with the clicks holds the bench back.
+`Bench.advance` is the only thing that makes time pass. It works in slices of 250 ms (1 s where clicks are
+few, 20 ms while a motor turns and somebody looks): instruments' settings are read, the light of the slice is
+drawn in a worker thread while the clicks of the one before go out over the wires, then the instruments' own
+time moves on. A reader that does not keep up with the clicks holds the bench back.
 """
 
 import asyncio
@@ -19,6 +19,10 @@ from sim_instruments.world.light_field import Clicks, LightField
 from sim_instruments.world.randomness import generator
 
 SLICE_PS = 250_000_000_000
+QUIET_SLICE_PS = 1_000_000_000_000
+QUIET_HZ = 1e6
+"""Below so many clicks per second, of all detectors together, a slice is as long as `QUIET_SLICE_PS`: what it
+costs is then not the light but the round of all instruments."""
 MOVING_SLICE_PS = 20_000_000_000
 
 
@@ -43,6 +47,7 @@ class Bench:
         self.addresses: dict[str, str] = {}
         """Where a driver finds each instrument; filled on start."""
         self._time = asyncio.Lock()
+        self._clicks_hz = QUIET_HZ  # of the slice before
 
     async def __aenter__(self) -> Self:
         try:
@@ -83,7 +88,8 @@ class Bench:
         next_ps = self._happenings.carry_out(self.light.now_ps)
         self.light.tune()
         moving = self.light.observed and any(i.moving for i in self.instruments.values())
-        span_ps = min(MOVING_SLICE_PS if moving else SLICE_PS, end_ps - self.light.now_ps)
+        still_ps = QUIET_SLICE_PS if self._clicks_hz < QUIET_HZ else SLICE_PS
+        span_ps = min(MOVING_SLICE_PS if moving else still_ps, end_ps - self.light.now_ps)
         if next_ps is not None:
             span_ps = min(span_ps, next_ps - self.light.now_ps)
         exposure = asyncio.ensure_future(asyncio.to_thread(self.light.expose, span_ps))
@@ -92,6 +98,7 @@ class Bench:
         finally:
             await asyncio.wait([exposure])  # a slice in the making cannot be left half made
             clicks = exposure.result()
+            self._clicks_hz = sum(seen.count for seen in clicks.values()) / (span_ps * 1e-12)
             self.light.settle(span_ps, clicks)
             for instrument in self.instruments.values():
                 instrument.advance(span_ps * 1e-12)

@@ -54,6 +54,11 @@ class Clicks:
     overflows: tuple[Overflow, ...] = ()
 
     @property
+    def count(self) -> int:
+        """Number of tags."""
+        return sum(len(tags) for tags in self.tags.values())
+
+    @property
     def lost(self) -> int:
         """Number of tags that the buffer had no room for."""
         return sum(sum(overflow.missed.values()) for overflow in self.overflows)
