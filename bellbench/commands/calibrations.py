@@ -8,18 +8,12 @@ from pathlib import Path
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 from experiments.calibrations.history import Calibration, History
 from experiments.config.estimate import show_duration
 from experiments.config.problems import choices
 
-_RUNS = click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the runs.",
-)
 _TESTBED = click.option("--testbed", help="Only those of this testbed.")
 _SIMULATED = click.option(
     "--simulated/--real", default=None, help="Only those of simulated benches, or of real ones."
@@ -36,7 +30,7 @@ def calibrations() -> None:
 @click.argument("name", required=False)
 @_TESTBED
 @_SIMULATED
-@_RUNS
+@runs_option()
 @_JSON
 def list_(name: str | None, testbed: str | None, simulated: bool | None, runs: Path, as_json: bool) -> int:
     """List the calibrations of all runs, the newest first; of one NAME only, where it is given."""
@@ -65,7 +59,7 @@ def list_(name: str | None, testbed: str | None, simulated: bool | None, runs: P
 @click.option("--run", "run", help="That of this run, by the beginning or the end of its name.")
 @_TESTBED
 @_SIMULATED
-@_RUNS
+@runs_option()
 @_JSON
 def show(
     name: str, run: str | None, testbed: str | None, simulated: bool | None, runs: Path, as_json: bool
@@ -111,7 +105,7 @@ def show(
 @click.option("--why", required=True, help="For those who read the history.")
 @_TESTBED
 @_SIMULATED
-@_RUNS
+@runs_option()
 @_JSON
 def rollback(
     name: str,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.configuration import read_changes, with_changes
 from bellbench.exit_codes import ExitCode
 from drivers.catalog import capability_of
@@ -33,13 +34,7 @@ if TYPE_CHECKING:
     "instruments opened and nothing changed, identities, clocks and interlocks.",
 )
 @click.option("--offline", is_flag=True, help="With --full: open no instrument.")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="With --full: the folder of the runs, for disk space and calibrations.",
-)
+@runs_option("With --full: the folder of the runs, for disk space and calibrations.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, problems included.")
 def check(
     file: str,

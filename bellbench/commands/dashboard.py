@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 
 LAST = "last"
@@ -20,13 +21,7 @@ class DashboardError(click.ClickException):
 
 @click.command()
 @click.argument("run", default=LAST)
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the runs.",
-)
+@runs_option()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default any that is free.")
 @click.option(
     "--speed", type=click.FloatRange(min=0, min_open=True), help="Replay a run that is over, so much faster."

@@ -1,6 +1,7 @@
 """Options that several commands have in common."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +11,19 @@ from experiments.config.references import is_reference
 C = TypeVar("C", bound=Callable[..., Any])
 
 _FILE = click.Path(dir_okay=False, exists=True)
+RUNS = Path("runs")
+"""The folder of the runs, where nobody says another."""
+
+
+def runs_option(meaning: str = "Folder of the runs.", *, exists: bool = False) -> Callable[[C], C]:
+    """The option --runs, of every command that reads or writes run folders."""
+    return click.option(
+        "--runs",
+        type=click.Path(path_type=Path, file_okay=False, exists=exists),
+        default=RUNS,
+        show_default=True,
+        help=meaning,
+    )
 
 
 def broker_options(command: C) -> C:

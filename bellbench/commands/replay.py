@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from bellbench.commands.runs import Refused, as_json_option, opened, runs_option
+from bellbench.commands.options import runs_option
+from bellbench.commands.runs import Refused, as_json_option, opened
 from bellbench.commands.tags.options import POSITIVE_PS, TIME_PS, picoseconds
 
 
@@ -28,7 +29,7 @@ def _of_detectors(ctx: click.Context, param: click.Parameter, values: tuple[str,
 
 @click.command()
 @click.argument("run")
-@runs_option
+@runs_option()
 @click.option("--bsm-window", type=POSITIVE_PS, help="Full width on the difference of the two hub times.")
 @click.option("--spoke-window", type=POSITIVE_PS, help="Full width on the time of a spoke's click.")
 @click.option("--centre", type=TIME_PS, help="Of the spoke window, after the correlation peak.")
@@ -46,7 +47,7 @@ def _of_detectors(ctx: click.Context, param: click.Parameter, values: tuple[str,
 @as_json_option
 def replay(
     run: str,
-    folder: Path,
+    runs: Path,
     bsm_window: int | None,
     spoke_window: int | None,
     centre: int | None,
@@ -65,7 +66,7 @@ def replay(
     from experiments.archive.replay import Changes
     from experiments.archive.replay import replay as count_again
 
-    stored = opened(run, folder)
+    stored = opened(run, runs)
     changes = Changes(bsm_window, spoke_window, centre, delays)
     try:
         with ProgressBar(f"counting {stored.name} again") as bar:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ class ReportError(click.ClickException):
 
 @click.command()
 @click.argument("run", default="last")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the runs.",
-)
+@runs_option()
 @click.option("--pdf", is_flag=True, help="A PDF file instead of an HTML file.")
 @click.option(
     "--to",

@@ -5,19 +5,14 @@ from pathlib import Path
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.commands.run import Manner, carry_out, with_manner
 from bellbench.exit_codes import ExitCode
 
 
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the runs; the new run gets a folder beside the old one.",
-)
+@runs_option("Folder of the runs; the new run gets a folder beside the old one.")
 @with_manner
 def resume(name: str, runs: Path, **manner: bool) -> int:
     """Go on with RUN: one that was interrupted, aborted or stopped, or that failed.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.configuration import read_changes, with_changes
 from bellbench.exit_codes import ExitCode
 from experiments.config.files import LoadedExperiment, load_experiment
@@ -53,13 +54,7 @@ def with_manner(command: C) -> C:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=str))
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder in which the run gets a folder of its own.",
-)
+@runs_option("Folder in which the run gets a folder of its own.")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Of everything random; by default the file's, or a new one."
 )

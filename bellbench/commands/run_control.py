@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 
 MEANINGS = {
@@ -25,13 +26,7 @@ def _asks(word: str) -> click.Command:
         word, help=f"{MEANINGS[word]}\n\n{RUN_HELP}", short_help=MEANINGS[word].split(".")[0] + "."
     )
     @click.argument("name", metavar="RUN")
-    @click.option(
-        "--runs",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("runs"),
-        show_default=True,
-        help="Folder of the runs.",
-    )
+    @runs_option()
     @click.option("--why", default="", help="The reason, for the record.")
     @click.option("--wait", is_flag=True, help="Return when the run has got there.")
     @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bellbench.commands import run_control
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -47,28 +48,16 @@ def runs() -> None:
     """
 
 
-def runs_option(command: C) -> C:
-    """The option --runs, of every command that looks for runs."""
-    return click.option(
-        "--runs",
-        "folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("runs"),
-        show_default=True,
-        help="Folder of the runs.",
-    )(command)
-
-
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def opened(name: str, folder: Path) -> "StoredRun":
+def opened(name: str, runs: Path) -> "StoredRun":
     """The run that is meant. Refused when there is none."""
     from experiments.archive.finding import NoSuchRunError
     from experiments.archive.stored import open_run
 
     try:
-        return open_run(name, folder)
+        return open_run(name, runs)
     except NoSuchRunError as error:
         raise Refused(str(error)) from error
 
@@ -91,7 +80,7 @@ def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 
 @runs.command("list")
-@runs_option
+@runs_option()
 @click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 @click.option("--state", metavar="STATE", help="Only runs in this state: completed, failed, interrupted, ...")
 @click.option(
@@ -103,7 +92,7 @@ def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N of them.")
 @as_json_option
 def list_(
-    folder: Path,
+    runs: Path,
     experiment: str | None,
     state: str | None,
     since: str | None,
@@ -117,9 +106,9 @@ def list_(
 
     if state is not None and state not in list(State):
         raise Refused(f"no state {state!r}; {choices(state, list(State))}")
-    if not folder.is_dir():
-        raise Refused(f"there is no folder {folder}; --runs names another")
-    with Catalogue(folder) as catalogue:
+    if not runs.is_dir():
+        raise Refused(f"there is no folder {runs}; --runs names another")
+    with Catalogue(runs) as catalogue:
         entries = catalogue.entries(experiment, state, since)
         recovered = catalogue.recovered
     entries = entries[-limit:] if limit else entries
@@ -161,13 +150,13 @@ def _table(entries: "list[Entry]") -> list[str]:
 
 @runs.command()
 @click.argument("run")
-@runs_option
+@runs_option()
 @as_json_option
-def show(run: str, folder: Path, as_json: bool) -> None:
+def show(run: str, runs: Path, as_json: bool) -> None:
     """Show what RUN was asked, did, and found."""
     from bellbench.run_page import run_page, run_summary
 
-    stored = opened(run, folder)
+    stored = opened(run, runs)
     summary = run_summary(stored)
     if as_json:
         click.echo(json.dumps(summary, indent=2))
@@ -178,15 +167,15 @@ def show(run: str, folder: Path, as_json: bool) -> None:
 @runs.command()
 @click.argument("one")
 @click.argument("other")
-@runs_option
+@runs_option()
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots too.")
 @as_json_option
-def compare(one: str, other: str, folder: Path, html: Path | None, as_json: bool) -> None:
+def compare(one: str, other: str, runs: Path, html: Path | None, as_json: bool) -> None:
     """Compare run OTHER with run ONE: figures with their difference, and what was set otherwise."""
     from bellbench.run_page import comparison_page
     from experiments.archive.compare import compare_figures, compare_settings
 
-    first, second = opened(one, folder), opened(other, folder)
+    first, second = opened(one, runs), opened(other, runs)
     if html is not None:
         from bellbench.report.comparison import comparison_of
         from bellbench.report.html import html_of
@@ -218,16 +207,16 @@ def compare(one: str, other: str, folder: Path, html: Path | None, as_json: bool
 @click.argument("run")
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="Of what is written.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder; by default RUN.FORMAT here.")
-@runs_option
+@runs_option()
 @as_json_option
-def export(run: str, format_: str, out: Path | None, folder: Path, as_json: bool) -> None:
+def export(run: str, format_: str, out: Path | None, runs: Path, as_json: bool) -> None:
     """Write the tags and events of RUN for other programs: a file for each tagger or stream.
 
     PTU files hold tags alone.
     """
     from experiments.archive.export import export_run
 
-    stored = opened(run, folder)
+    stored = opened(run, runs)
     target = out or Path(f"{stored.name}.{format_}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Refused(f"{target} is there already; --out names another folder")
@@ -244,9 +233,9 @@ def export(run: str, format_: str, out: Path | None, folder: Path, as_json: bool
 
 @runs.command()
 @click.argument("run")
-@runs_option
+@runs_option()
 @as_json_option
-def verify(run: str, folder: Path, as_json: bool) -> int:
+def verify(run: str, runs: Path, as_json: bool) -> int:
     """Check that RUN is whole: tags against their hashes, documents against their counts.
 
     Ends with 1 if anything that was acknowledged is missing or damaged.
@@ -255,7 +244,7 @@ def verify(run: str, folder: Path, as_json: bool) -> int:
 
     from experiments.archive.verify import verify as verified
 
-    verdict = verified(opened(run, folder))
+    verdict = verified(opened(run, runs))
     if as_json:
         click.echo(json.dumps({**asdict(verdict), "whole": not verdict.problems}, indent=2))
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from bellbench.commands.options import runs_option
 from bellbench.exit_codes import ExitCode
 
 
@@ -19,13 +20,7 @@ def telemetry() -> None:
 
 
 @telemetry.command()
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders are.",
-)
+@runs_option(exists=True)
 def flush(runs: Path) -> int:
     """Send what earlier runs left unsent, each to its own broker.
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from bellbench.commands.options import broker_options
+from bellbench.commands.options import RUNS, broker_options, runs_option
 from bellbench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BROKER = "mqtt://127.0.0.1:18830"  # telemetry.broker's, which is not imported for it
 DEFAULT_ROOT = "bellbench"
-DEFAULT_RUNS = Path("runs")
 LINGER_S = 0.5  # after the end of a run, for its last words
 LOST_S = 30.0  # for a lost run to come back, as after a broken network
 
@@ -39,13 +38,7 @@ class WatchError(click.ClickException):
 @click.command()
 @click.option("--broker", metavar="mqtt://HOST:PORT", help="Default: the newest run's broker.")
 @broker_options
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_RUNS,
-    show_default=True,
-    help="Where run folders are.",
-)
+@runs_option()
 @click.option("--root", help="First level of the topics; by default the newest run's, or bellbench.")
 @click.option("--once", is_flag=True, help="Print what the broker keeps, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each message as one JSON line.")
@@ -56,7 +49,7 @@ def watch(
 
     Ends with 0 when the run ended, whichever way, and with 3 when there is no broker or no run.
     """
-    if not broker and not runs.is_dir() and runs != DEFAULT_RUNS:
+    if not broker and not runs.is_dir() and runs != RUNS:
         raise click.BadParameter(f"there is no folder {runs}", param_hint="--runs")
     line, newest_root = line_to_watch(broker, runs, facts)
     root = root or newest_root
