@@ -4,34 +4,28 @@ The analysers stand at 45 deg meanwhile: each spoke detector then shares pairs w
 whichever way the polarization goes, so that all peaks are strong and one fit ties all detectors together.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from experiments.calibrations.delays import (
-    CalibrationError,
-    Delay,
-    DelayCalibration,
-    Wire,
-    calibrate_delays,
+from experiments.calibrations.delay_search import (
+    Detectors,
+    delay_record,
+    find_delays,
+    show_peaks,
+    tracker_of,
 )
+from experiments.calibrations.delays import Delay, DelayCalibration
 from experiments.calibrations.history import Calibration
-from experiments.calibrations.pooled_peaks import pooled_peaks
-from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateDelays
+from experiments.config.settings import SwappingSettings
 from experiments.engine.bench import Bench
-from experiments.engine.events import DelaySeen, Happened
+from experiments.engine.events import Happened
 from experiments.engine.motion import turn
-from experiments.engine.outcome import RunError, StorageError
-from experiments.engine.record import utc_now
 from experiments.engine.step import Context, SetPoint, Step
-from experiments.engine.tags import PS, TAIL_S
+from experiments.engine.tags import PS
 from experiments.measurements.analysers import Setting, linear
-from timetags.clocks.track import TrackPoint
 
 TRACKED_DELAYS = "tracked delays"
 """The calibration that goes on after the delays were found: the `DelayTracker` that follows them."""
@@ -56,39 +50,22 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         bench, settings = context.bench, context.experiment.swapping
         context.progress("turning wave plates")
         await turn(DIAGONAL.angles(bench, settings.spokes), context.clock)
-        begin, end = context.tags.window(self.parameters.duration)
-        captures = context.tags.capture(begin, end)
-        await context.let_pass(
-            context.tags.lasts(self.parameters.duration) + TAIL_S, "taking tags for the delays"
-        )
-        await context.tags.captured(end)
-        context.progress("finding the delays")
-        tags = {tagger: capture.tags() for tagger, capture in captures.items()}
-        wires = {name: Wire(bench.tagger_of(name), bench.channel(name)) for name in bench.detectors}
-        spokes = [bench.spoke_detectors(spoke) for spoke in settings.spokes]
-        hub = bench.hub_detectors(settings.bell_state_measurement)
-        search_ps = round(self.parameters.search * PS)
-        try:
-            found = await asyncio.to_thread(
-                calibrate_delays, tags, wires, spokes, hub, search_ps, self.parameters.max_skew
-            )
-        except CalibrationError as error:
-            raise RunError(str(error)) from error
-        about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
+        detectors = _detectors(bench, settings)
+        found = await find_delays(self.parameters, detectors, context)
+        about = delay_record(found.delays, context.folder.name, self.parameters.duration, found.middle_ps)
         context.store_calibration("delays", about)
-        _put_in_force(found, context, (begin + end) // 2)
-        shifts = ", ".join(f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.shifts_ps.items())
+        _put_in_force(found.delays, context, found.middle_ps)
+        shifts = ", ".join(
+            f"{tagger} {shift / 1e6:+.6f} us" for tagger, shift in found.delays.shifts_ps.items()
+        )
         context.announce(Happened("calibrated", f"delays: {shifts}", {"calibration": "delays", **about}))
-        by_spoke = dict(zip(settings.spokes, spokes, strict=True))
         window = settings.spoke_window, settings.spoke_window_centre
-        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_spoke, hub, window)):
-            context.announce(peaks)
+        await show_peaks(found, found.delays, detectors, window, context)
 
     def obstacle(self, record: Mapping[str, Any], bench: Bench, experiment: Experiment) -> str:
         """Delays between taggers hold for one recording: each begins to count when it gets the word."""
-        settings = experiment.swapping
-        detectors = [name for spoke in settings.spokes for name in bench.spoke_detectors(spoke)]
-        detectors += bench.hub_detectors(settings.bell_state_measurement)
+        named = _detectors(bench, experiment.swapping)
+        detectors = [*(name for spoke in named.spokes.values() for name in spoke), *named.hub]
         taggers = sorted({bench.tagger_of(name) for name in detectors})
         if len(taggers) > 1:
             return (
@@ -108,36 +85,19 @@ class CalibrateDelaysStep(Step[CalibrateDelays]):
         return {"middle_ps": middle_ps}
 
 
+def _detectors(bench: Bench, settings: SwappingSettings) -> Detectors:
+    spokes = {spoke: bench.spoke_detectors(spoke) for spoke in settings.spokes}
+    return Detectors(spokes, bench.hub_detectors(settings.bell_state_measurement))
+
+
 def _put_in_force(found: DelayCalibration, context: Context, time_ps: int) -> None:
     """Align the streams with delays found at `time_ps` of hub time, and follow them from there."""
-    bench, settings = context.bench, context.experiment.swapping
     context.calibrations.put("delays", found)
-    tracker = DelayTracker(
-        [bench.channel(name) for name in bench.hub_detectors(settings.bell_state_measurement)],
-        [[bench.channel(name) for name in bench.spoke_detectors(spoke)] for spoke in settings.spokes],
-        {bench.channel(name): delay for name, delay in found.delays_ps().items()},
-        time_ps=time_ps,
-        error_ps=max(delay.error_ps for delay in found.fine.values()),
-        rate_sigma=found.rate_sigma,
-        on_point=tell_points(context, settings.spokes),
-    )
+    detectors = _detectors(context.bench, context.experiment.swapping)
+    tracker = tracker_of(found, detectors, time_ps, context)
     context.calibrations.put(TRACKED_DELAYS, tracker)
     # A tagger without a detector of this experiment has no shift of its own; any will do.
     context.tags.align({tagger: found.clock(tagger) for tagger in context.tags.feeds})
-
-
-def tell_points(context: Context, spokes: Sequence[str]) -> Callable[[int, TrackPoint], None]:
-    """Puts what the tracker sees, in whatever thread, on record in the event loop."""
-    loop = asyncio.get_running_loop()
-
-    def tell(spoke: int, point: TrackPoint) -> None:
-        with suppress(StorageError):  # a disk that is full stops the run elsewhere
-            context.announce(DelaySeen(spokes[spoke], **asdict(point)))
-
-    def on_point(spoke: int, point: TrackPoint) -> None:
-        loop.call_soon_threadsafe(tell, spoke, point)
-
-    return on_point
 
 
 def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
@@ -151,43 +111,3 @@ def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
         return DelayCalibration(shifts, fine, (), float(record["chi2_per_dof"]))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-
-
-def delay_record(found: DelayCalibration, run: str, seconds: float, middle_ps: int) -> dict[str, object]:
-    """The calibration for calibrations.json: each value with its unit, uncertainty, time and run."""
-    coarse = {
-        name: {"value": shift, "unit": "ps", "uncertainty": 0} for name, shift in found.shifts_ps.items()
-    }
-    fine = {
-        name: {"value": delay.value_ps, "unit": "ps", "uncertainty": delay.error_ps}
-        for name, delay in found.fine.items()
-    }
-    rates = {
-        name: {"value": rate.value, "unit": "1", "uncertainty": rate.error}
-        for name, rate in found.rates.items()
-    }
-    peaks = [
-        {
-            "spoke": p.spoke,
-            "hub": p.hub,
-            "value": p.position_ps,
-            "unit": "ps",
-            "uncertainty": p.error_ps,
-            "pairs": p.pairs,
-        }
-        for p in found.peaks
-    ]
-    return {
-        "utc": utc_now(),
-        "run": run,
-        "taken_s": seconds,
-        "middle_ps": middle_ps,
-        "convention": "time on the hub's base = tagger time + tagger shift + rate (tagger time - at) + "
-        "detector delay",
-        "tagger_shifts": coarse,
-        **({"tagger_rates": rates} if rates else {}),
-        **({"tagger_rates_at_ps": {name: rate.at_ps for name, rate in found.rates.items()}} if rates else {}),
-        "detector_delays": fine,
-        "chi2_per_dof": found.chi2_per_dof,
-        "peaks": peaks,
-    }

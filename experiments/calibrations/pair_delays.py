@@ -10,29 +10,24 @@ others hold the rest. So a measurement on one pair does not spoil the calibratio
 run free this cannot be said: with `max_skew` a calibration is in force until that of another pair.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from experiments.calibrations.delay_step import delay_record, tell_points
-from experiments.calibrations.delays import (
-    CalibrationError,
-    Delay,
-    DelayCalibration,
-    Wire,
-    calibrate_delays,
+from experiments.calibrations.delay_search import (
+    Detectors,
+    delay_record,
+    find_delays,
+    show_peaks,
+    tracker_of,
 )
-from experiments.calibrations.pooled_peaks import pooled_peaks
-from experiments.calibrations.tracking import DelayTracker
+from experiments.calibrations.delays import Delay, DelayCalibration, Wire
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibratePairDelays
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened
 from experiments.engine.motion import turn
-from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.switching import connect
-from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting, linear
 from timetags.clocks.affine import AffineClock
 
@@ -76,30 +71,16 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
         context.progress("leading the light, turning wave plates")
         await connect(pair.switches, bench, context.clock)
         await turn(MIXED.angles(bench, pair.analysers), context.clock)
-        begin, end = context.tags.window(self.parameters.duration)
-        captures = context.tags.capture(begin, end)
-        await context.let_pass(
-            context.tags.lasts(self.parameters.duration) + TAIL_S, "taking tags for the delays"
-        )
-        await context.tags.captured(end)
-        context.progress("finding the delays")
-        tags = {tagger: capture.tags() for tagger, capture in captures.items()}
-        wires = {name: Wire(bench.tagger_of(name), bench.channel(name)) for name in bench.detectors}
         first, second = (bench.spoke_detectors(analyser) for analyser in pair.analysers)
-        search_ps = round(self.parameters.search * PS)
-        try:
-            found = await asyncio.to_thread(
-                calibrate_delays, tags, wires, [second], first, search_ps, self.parameters.max_skew
-            )
-        except CalibrationError as error:
-            raise RunError(str(error)) from error
+        detectors = Detectors({pair.analysers[1]: second}, first)
+        taken = await find_delays(self.parameters, detectors, context)
         known = context.calibrations.find(_SHIFTS, _Shifts)
         if known and (known.recording != context.recordings or self.parameters.max_skew > 0):
             for other in known.pairs:
                 context.calibrations.withdraw(tracked_delays(other))
             known = None
         earlier, pairs = (known.by_tagger, known.pairs) if known else ({}, ())
-        found = with_shifts(found, wires, (first[0], second[0]), earlier)
+        found = with_shifts(taken.delays, taken.wires, (first[0], second[0]), earlier)
         shifts = {**earlier, **found.shifts_ps}
         context.calibrations.put(
             _SHIFTS, _Shifts(context.recordings, shifts, tuple({*pairs, pair.analysers}))
@@ -107,26 +88,17 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
         # A tagger without a detector of a pair has no shift of its own; any will do.
         clocks = {name: AffineClock(shifts.get(name, 0)) for name in context.tags.feeds}
         context.tags.align(clocks | {name: found.clock(name) for name in found.shifts_ps})
-        about = delay_record(found, context.folder.name, self.parameters.duration, (begin + end) // 2)
+        about = delay_record(found, context.folder.name, self.parameters.duration, taken.middle_ps)
         both = " and ".join(pair.analysers)
         context.store_calibration(f"delays of {both}", about)
-        tracker = DelayTracker(
-            [bench.channel(name) for name in first],
-            [[bench.channel(name) for name in second]],
-            {bench.channel(name): delay for name, delay in found.delays_ps().items()},
-            time_ps=(begin + end) // 2,
-            error_ps=max(delay.error_ps for delay in found.fine.values()),
-            rate_sigma=found.rate_sigma,
-            on_point=tell_points(context, [pair.analysers[1]]),
-        )
+        tracker = tracker_of(found, detectors, taken.middle_ps, context)
         context.calibrations.put(tracked_delays(pair.analysers), tracker)
-        behind_ps = total_delay_ps(found, wires, second[0]) - total_delay_ps(found, wires, first[0])
+        behind_ps = total_delay_ps(found, taken.wires, second[0]) - total_delay_ps(
+            found, taken.wires, first[0]
+        )
         message = f"delays of {both}: {-behind_ps / 1e6:+.6f} us"
         context.announce(Happened("calibrated", message, {"calibration": f"delays of {both}", **about}))
-        window = pair.window, pair.window_centre
-        by_name = {pair.analysers[1]: second}
-        for peaks in await asyncio.to_thread(list, pooled_peaks(found, tags, wires, by_name, first, window)):
-            context.announce(peaks)
+        await show_peaks(taken, found, detectors, (pair.window, pair.window_centre), context)
 
 
 def total_delay_ps(found: DelayCalibration, wires: Mapping[str, Wire], detector: str) -> float:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
+from drivers.units import Seconds
 from experiments.config.dwell import Dwell, Until, most_s, visits_of
 from experiments.config.inventory import Inventory
-from experiments.config.model import Number
+from experiments.config.model import Number, Positive
 from experiments.config.plan.step import PlanStep, SwappingStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
@@ -17,8 +18,19 @@ SETTING_S = 7.0
 """An estimate for one setting of the analysers: a wave plate turns by up to 45 degrees at 10 deg/s and
 20 deg/s^2 (thorlabs_k10cr1.md), plus two seconds for talking."""
 
-MaxSkew = Annotated[Number, Field(ge=0, le=1e-3)]
-"""By how much the rates of two clocks may differ; 0: they run alike, since they follow one reference."""
+
+class SeekDelays(PlanStep):
+    """Find delays in tags of `duration`, within +-`search` of each other. Where the taggers' clocks run free,
+    rates up to +-`max_skew` of each other are looked for too."""
+
+    duration: Annotated[Seconds, Positive] = 2.0
+    search: Annotated[Seconds, Positive] = 10e-3
+    max_skew: Annotated[Number, Field(ge=0, le=1e-3)] = 0.0
+    """0: the clocks run alike, since they follow one reference."""
+
+    @property
+    def recording_s(self) -> float:
+        return self.duration
 
 
 class MeasureInSettings(PlanStep):

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from drivers.units import Seconds
 from experiments.config.inventory import Inventory
-from experiments.config.model import Name, Positive
-from experiments.config.plan.measuring import MaxSkew, MeasureInSettings
+from experiments.config.model import Name
+from experiments.config.plan.measuring import MeasureInSettings, SeekDelays
 from experiments.config.plan.pairs import CalibratePairDelays, MeasureChsh, MeasureVisibility
 from experiments.config.plan.step import PlanStep
 from experiments.config.problems import Fault, choices, show_value
@@ -23,7 +22,7 @@ def _each_once(pairs: tuple[Name, ...]) -> tuple[Name, ...]:
     return pairs
 
 
-class MeasurePairs(MeasureInSettings):
+class MeasurePairs(MeasureInSettings, SeekDelays):
     """For each of `pairs`, in an order shuffled by the run's seed: set the switches, find the delays from
     tags of `duration`, with `compensate` turn the links of the section `compensation` that are judged by this
     pair, then measure. A pair without a correlation peak is tried once more at the end, and then left out."""
@@ -33,9 +32,6 @@ class MeasurePairs(MeasureInSettings):
     pairs: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
     measure: Literal["visibility", "chsh"] = "visibility"
     state: Literal["Phi+", "Phi-", "Psi+", "Psi-"] = "Phi+"
-    duration: Annotated[Seconds, Positive] = 2.0
-    search: Annotated[Seconds, Positive] = 10e-3
-    max_skew: MaxSkew = 0.0
     compensate: Annotated[bool, Strict()] = False
 
     @cached_property

@@ -5,28 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from drivers.units import Hertz, Seconds
+from drivers.units import Hertz
 from experiments.config.inventory import Inventory
-from experiments.config.model import Name, NotNegative, Positive
-from experiments.config.plan.measuring import MaxSkew, MeasureInSettings
+from experiments.config.model import Name, NotNegative
+from experiments.config.plan.measuring import MeasureInSettings, SeekDelays
 from experiments.config.plan.step import PairStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
 
 
-class CalibratePairDelays(PairStep):
+class CalibratePairDelays(SeekDelays, PairStep):
     """Find the delays of the detectors behind both analysers from tags of `duration`, within +-`search` of
     each other. Where the taggers' clocks run free, rates up to +-`max_skew` of each other are looked for too;
     what was found for other pairs is given up then."""
 
     kind = "calibrate_pair_delays"
-    duration: Annotated[Seconds, Positive] = 2.0
-    search: Annotated[Seconds, Positive] = 10e-3
-    max_skew: MaxSkew = 0.0
-
-    @property
-    def recording_s(self) -> float:
-        return self.duration
 
 
 class MeasurePair(MeasureInSettings, PairStep):

@@ -10,7 +10,7 @@ from drivers.units import Amperes, Seconds, Volts, Watts
 from experiments.config.inventory import Inventory
 from experiments.config.led_light import Arrangement, LedLight, Probe
 from experiments.config.model import Name, Positive
-from experiments.config.plan.measuring import SETTING_S, MaxSkew
+from experiments.config.plan.measuring import SETTING_S, SeekDelays
 from experiments.config.plan.step import LinkStep, PlanStep, SetPoint, SwappingStep
 from experiments.config.problems import Fault
 from experiments.config.settings import Sections
@@ -75,19 +75,12 @@ class Wait(PlanStep):
         return self.duration
 
 
-class CalibrateDelays(SwappingStep):
+class CalibrateDelays(SeekDelays, SwappingStep):
     """Find the delays of all detectors from tags of `duration`, within +-`search` of each other. Where the
     taggers' clocks run free, rates up to +-`max_skew` of each other are looked for too."""
 
     kind = "calibrate_delays"
     makes = ("delays",)
-    duration: Annotated[Seconds, Positive] = 2.0
-    search: Annotated[Seconds, Positive] = 10e-3
-    max_skew: MaxSkew = 0.0
-
-    @property
-    def recording_s(self) -> float:
-        return self.duration
 
 
 class CompensatePolarization(LinkStep):
