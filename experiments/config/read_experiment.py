@@ -38,9 +38,7 @@ def read_experiment(
             problems += [document.problem(fault, start) for fault in step.faults(inventory, sections)]
         problems += [document.problem(fault) for fault in _safety(data, steps, inventory)]
         if (dogs := valid(Watchdogs, data.get("watchdogs"))) is not None:
-            faults = _below(
-                ("watchdogs",), dogs.faults(inventory, sections.settings, bool(sections.compensation))
-            )
+            faults = _below(("watchdogs",), dogs.faults(inventory, sections, steps.values()))
             problems += [document.problem(fault) for fault in faults]
     done: set[str] = set()
     policies = data.get("calibrations")

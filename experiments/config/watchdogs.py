@@ -8,7 +8,7 @@ it does about each.
       clock_unlocked: {action: pause}
 
 A watchdog that is named watches; `{}` takes everything as it is here. What they look at is counted in stays
-of a swapping measurement. `action` says what happens when one barks:
+of measurements, of whatever kind. `action` says what happens when one barks:
 
     recalibrate  its remedy is carried out, at most `at_most` times in an hour; then the run is held
     pause        the run is held until a person lets it go on
@@ -18,7 +18,7 @@ With the first two, what was counted since all was last well is forgotten and me
 count is one that chance passes with a probability below 1e-9 per look, if what it says of the rates is true.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
@@ -27,8 +27,9 @@ from drivers.capabilities import NanowireBias
 from drivers.units import Fraction, PolarizationDiffusion, Seconds
 from experiments.config.inventory import Inventory
 from experiments.config.model import NotNegative, Number, Part, Positive
+from experiments.config.plan import MeasureInSettings, MeasureSwapping, PlanStep
 from experiments.config.problems import Fault
-from experiments.config.settings import SwappingSettings
+from experiments.config.settings import Sections
 
 Action = Literal["recalibrate", "pause", "alarm"]
 
@@ -118,22 +119,28 @@ class Watchdogs(Part):
         fields: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: each for name, each in fields.items() if isinstance(each, WatchdogSettings)}
 
-    def faults(self, inventory: Inventory, settings: SwappingSettings | None, links: bool) -> Iterator[Fault]:
-        """What cannot be watched with these settings of a swapping experiment on this testbed; `links` says
-        whether there is a section `compensation`."""
-        if settings is None:
-            yield Fault((), "watchdogs look at a swapping measurement; it needs settings", at_key=True)
-            return
+    def faults(self, inventory: Inventory, sections: Sections, plan: Collection[PlanStep]) -> Iterator[Fault]:
+        """What cannot be watched by this plan on this testbed."""
+        if self.named and not any(isinstance(step, MeasureInSettings) for step in plan):
+            yield Fault((), "watchdogs look at measurements, and the plan has none", at_key=True)
         testbed = inventory.testbed
-        if self.source_unlocked is not None:
+        if self.source_unlocked is not None and sections.settings is not None:
             lit = {name for source in testbed.sources.values() for name in (*source.signal, *source.idler)}
-            for spoke in settings.spokes:
+            for spoke in sections.settings.spokes:
                 if spoke in testbed.analysers and spoke not in lit:
                     wrong = f"no source has {spoke} in its own light path, so its light cannot be told"
                     yield Fault(("source_unlocked",), wrong, at_key=True)
         units = [name for name, driver in inventory.drivers.items() if isinstance(driver, NanowireBias)]
         if self.nanowire_latched is not None and not units:
             yield Fault(("nanowire_latched",), "no instrument of this testbed biases nanowires", at_key=True)
-        if self.compensation_timeout is not None and not links:
+        if self.compensation_timeout is not None and not sections.declared.get("compensation"):
             wrong = "there is no section compensation, so nothing can time out"
             yield Fault(("compensation_timeout",), wrong, at_key=True)
+        if self.indistinguishability_lost is not None and not any(
+            isinstance(step, MeasureSwapping) and {"ZZ", "XX"} <= set(step.bases) for step in plan
+        ):
+            wrong = (
+                "that photons of two sources can be told apart shows in the four-folds of a measure_swapping "
+                "with ZZ and XX alone, and the plan has none; pairs of one source need not be alike"
+            )
+            yield Fault(("indistinguishability_lost",), wrong, at_key=True)

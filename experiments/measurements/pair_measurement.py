@@ -1,4 +1,5 @@
-"""What all measurements on a pair of analysers share: how they count coincidences, and follow the delay."""
+"""What all measurements on a pair of analysers share: how they count coincidences, follow the delay, and
+what watchdogs look at."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from experiments.engine.switching import connect
 from experiments.measurements.pair_dwell import PairDwell, PairSlice
 from experiments.measurements.pair_tally import CountsOfPair, PairTally
 from experiments.measurements.settings_loop import MeasuringStep
+from experiments.watchdogs.remedies import calibrate_pair_delays_anew
+from experiments.watchdogs.subject import of_pair
+from experiments.watchdogs.watch import Watch
 from timetags.clocks.track import Track
 
 M = TypeVar("M", bound=MeasurePair)
@@ -42,7 +46,11 @@ class PairStep(MeasuringStep[M, PairDwell, CountsOfPair], Generic[M]):
         return super().changes(bench, experiment) | set(self.pair(experiment).switches)
 
     async def prepare(self, context: Context) -> None:
-        await connect(self.pair(context.experiment).switches, context.bench, context.clock)
+        pair = self.pair(context.experiment)
+        await connect(pair.switches, context.bench, context.clock)
+        if context.calibrations.find(tracked_delays(pair.analysers), DelayTracker) is None:
+            # Found by an earlier step, and given up when something that pairs share had changed.
+            await calibrate_pair_delays_anew(self.parameters.pair, context)
 
     def open_dwell(self, context: Context, setting: str, seconds: float) -> PairDwell:
         pair, tracker = self.pair(context.experiment), self._tracker(context)
@@ -52,6 +60,10 @@ class PairStep(MeasuringStep[M, PairDwell, CountsOfPair], Generic[M]):
 
         channels = len(context.bench.detectors)
         return PairDwell.open(setting, seconds, context.tags, channels, tracker, slice_of)
+
+    def watch(self, context: Context) -> Watch | None:
+        subject = of_pair(self.parameters.pair, context)
+        return Watch.begin(context, subject, lambda since_ps: self.forget_since(context, since_ps))
 
     def tally(self, context: Context) -> PairTally:
         return context.results.section(self.parameters, lambda: self.new_tally(context))

@@ -12,7 +12,6 @@ from experiments.measurements.analysers import CHSH, ZZ_XX_YY, Setting
 from experiments.measurements.dwell import Dwell, Slice
 from experiments.measurements.swapping_measurement import SwappingStep
 from experiments.measurements.tally import Counts, Tally
-from experiments.watchdogs.watch import Watch
 
 SETTINGS: dict[Basis, tuple[Setting, ...]] = {
     "ZZ": (ZZ_XX_YY["ZZ"],),
@@ -39,9 +38,6 @@ class MeasureSwappingStep(SwappingStep[MeasureSwapping, Dwell, Counts]):
             return Slice(settings, tracker, window_ps)
 
         return Dwell.open(setting, seconds, context.tags, channels, tracker, slice_of, kept)
-
-    def watch(self, context: Context) -> Watch | None:
-        return Watch.begin(context, lambda since_ps: self.forget_since(context, since_ps))
 
     def tally(self, context: Context) -> Tally:
         return context.results.section(self.parameters, lambda: Tally(context.bench.detectors))

@@ -1,10 +1,10 @@
-"""A census: how many pairs of each spoke with the hub lie in their window, over the beginning of a stay."""
+"""A census: how many pairs of each line with the hub lie in their window, over the beginning of a stay."""
 
 from typing import TYPE_CHECKING
 
 from experiments.calibrations.tracking import DelayTracker
-from experiments.config.settings import SwappingSettings
 from experiments.engine.tags import PS
+from experiments.watchdogs.subject import Subject
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ class Census:
     """A sink for the tags of the stretch `window_ps`. Uses the delays that the tracker expects in its middle
     when the first tags come: after the look before."""
 
-    def __init__(self, settings: SwappingSettings, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
-        self._settings, self._tracker, self._middle_ps = settings, tracker, sum(window_ps) // 2
+    def __init__(self, subject: Subject, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
+        self._subject, self._tracker, self._middle_ps = subject, tracker, sum(window_ps) // 2
         self.seconds = (window_ps[1] - window_ps[0]) / PS
         self._counting: list[Correlation] = []
         self.pairs: tuple[int, ...] = (0,) * len(tracker.spokes)
@@ -36,8 +36,8 @@ class Census:
     def _set_up(self) -> "list[Correlation]":
         from timetags.analyses.correlate import Correlation
 
-        width = round(self._settings.spoke_window * PS)
-        start = round(self._settings.spoke_window_centre * PS) - width // 2
+        width = round(self._subject.window * PS)
+        start = round(self._subject.window_centre * PS) - width // 2
         delays = self._tracker.delays_at(self._middle_ps)
         hub, window = self._tracker.hub, (start, start + width)
         return [

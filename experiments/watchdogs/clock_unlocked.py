@@ -9,12 +9,10 @@ the delays are calibrated anew, since a clock that was free does not come back t
 from collections.abc import Mapping, Sequence
 
 from drivers.capabilities import ClockMonitor
-from experiments.calibrations.delay_step import TRACKED_DELAYS
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.watchdogs import ClockUnlocked
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context
-from experiments.watchdogs.remedies import calibrate_delays_anew
 from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
 from timetags.clocks.track import RATE_SIGMA
 
@@ -32,14 +30,14 @@ class ClockUnlockedWatchdog(Watchdog[ClockUnlocked]):
         if unlocked := await _unlocked(context):
             clock, monitor = unlocked
             return Alarm(f"{clock} does not follow its reference, as {monitor} has it", clock)
-        tracker = context.calibrations.find(TRACKED_DELAYS, DelayTracker)
+        tracker = context.calibrations.find(self.subject.tracked, DelayTracker)
         most_ps_per_s = self.settings.drift * 1e12 + SURPRISE * RATE_SIGMA
-        for number, spoke in enumerate(context.experiment.swapping.spokes):
+        for number, line in enumerate(self.subject.lines):
             points = tracker.tracks[number].points if tracker is not None else []
             if points and abs(points[-1].rate_ps_per_s) > most_ps_per_s:
                 rate = points[-1].rate_ps_per_s
-                reason = f"the clock of {spoke} runs away by {rate / 1e3:+.2f} ns/s"
-                return Alarm(reason, spoke, {"rate_ps_per_s": rate})
+                reason = f"the clock of {line.name} runs away by {rate / 1e3:+.2f} ns/s"
+                return Alarm(reason, line.name, {"rate_ps_per_s": rate})
         return None
 
     def all_well(self, stays: Sequence[Seen], now_ps: int, context: Context) -> None:
@@ -55,7 +53,7 @@ class ClockUnlockedWatchdog(Watchdog[ClockUnlocked]):
                 raise RunError(f"{unlocked[0]} has not come back in {self.settings.patience:g} s")
             await context.clock.sleep(POLL_S)
         waited_s = context.clock.now() - began
-        return {"waited_s": waited_s, **await calibrate_delays_anew(context)}
+        return {"waited_s": waited_s, **await self.subject.find_delays(context)}
 
 
 async def _unlocked(context: Context) -> tuple[str, str] | None:

@@ -17,7 +17,6 @@ from math import acos
 
 import numpy as np
 
-from experiments.calibrations.delay_step import TRACKED_DELAYS
 from experiments.calibrations.polarization.search import Found
 from experiments.calibrations.polarization.sphere import Floats, nearest_rotation
 from experiments.calibrations.tracking import DelayTracker
@@ -25,6 +24,7 @@ from experiments.config.watchdogs import FibreJump
 from experiments.engine.step import Context
 from experiments.watchdogs.rates import FALSE_ALARM
 from experiments.watchdogs.remedies import links
+from experiments.watchdogs.subject import Subject
 from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
 from timetags.clocks.track import TrackPoint
 
@@ -50,8 +50,8 @@ class FibreJumpWatchdog(Watchdog[FibreJump]):
 
     name = "fibre_jump"
 
-    def __init__(self, settings: FibreJump) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: FibreJump, subject: Subject) -> None:
+        super().__init__(settings, subject)
         self._seen: dict[str, LinkSeen] = {}
         self._tracker: DelayTracker | None = None
         self._points: list[int] = []
@@ -70,10 +70,10 @@ class FibreJumpWatchdog(Watchdog[FibreJump]):
                 fidelity = {"before": 1 - found.before.error, "after": 1 - found.after.error}
                 reason = f"{link.name} has turned by {turned:.2f} rad in {seconds:.0f} s"
                 return Alarm(reason, link.name, {"turned_rad": turned, "fidelity": fidelity})
-        for spoke, point, shift_ps in self._new_jumps(context):
+        for name, point, shift_ps in self._new_jumps(context):
             self._keep(context, now_ps)
-            reason = f"the delay of {spoke} has jumped by {shift_ps / 1e3:+.2f} ns"
-            return Alarm(reason, spoke, {"shift_ps": shift_ps, "surprise": point.surprise})
+            reason = f"the delay of {name} has jumped by {shift_ps / 1e3:+.2f} ns"
+            return Alarm(reason, name, {"shift_ps": shift_ps, "surprise": point.surprise})
         return None
 
     def all_well(self, stays: Sequence[Seen], now_ps: int, context: Context) -> None:
@@ -93,18 +93,17 @@ class FibreJumpWatchdog(Watchdog[FibreJump]):
                 self._seen[link.name] = LinkSeen(
                     link.books.looks, context.clock.now(), now_ps, found.after.images
                 )
-        tracker = context.calibrations.find(TRACKED_DELAYS, DelayTracker)
+        tracker = context.calibrations.find(self.subject.tracked, DelayTracker)
         self._tracker = tracker
         self._points = [len(track.points) for track in tracker.tracks] if tracker is not None else []
 
     def _new_jumps(self, context: Context) -> list[tuple[str, TrackPoint, float]]:
-        """Of the delays, since the last look: spoke, point, and by how much in ps."""
-        tracker = context.calibrations.find(TRACKED_DELAYS, DelayTracker)
+        """Of the delays, since the last look: whose, point, and by how much in ps."""
+        tracker = context.calibrations.find(self.subject.tracked, DelayTracker)
         if tracker is None or tracker is not self._tracker:
             return []
         found = []
-        tracks = zip(context.experiment.swapping.spokes, tracker.tracks, self._points, strict=True)
-        for spoke, track, known in tracks:
+        for line, track, known in zip(self.subject.lines, tracker.tracks, self._points, strict=True):
             for before, point in zip(
                 track.points[max(known - 1, 0) :], track.points[max(known, 1) :], strict=False
             ):
@@ -112,7 +111,7 @@ class FibreJumpWatchdog(Watchdog[FibreJump]):
                 shift_ps = point.offset_ps - before.offset_ps - before.rate_ps_per_s * seconds
                 beyond = abs(point.surprise) > SURPRISE and abs(shift_ps) > self.settings.delay * 1e12
                 if point.jumped and beyond:
-                    found.append((spoke, point, shift_ps))
+                    found.append((line.name, point, shift_ps))
         return found
 
 

@@ -9,12 +9,12 @@ hour; until a block of four-folds is judged to be fine, the stays that it is mad
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.config.plan import MeasureSwapping
 from experiments.config.watchdogs import IndistinguishabilityLost
 from experiments.engine.step import Context
 from experiments.estimators.swapping import SIGNS
 from experiments.watchdogs.rates import FALSE_ALARM, chance_of_so_many
-from experiments.watchdogs.remedies import calibrate_delays_anew, compensate, links
+from experiments.watchdogs.remedies import compensate, links
+from experiments.watchdogs.subject import Subject
 from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
 
 FEWEST = 30
@@ -29,6 +29,7 @@ class Correlated:
     wrong: int = 0
 
     def plus(self, stay: Seen) -> "Correlated":
+        assert stay.fourfolds is not None
         by_state = stay.fourfolds.reshape(2, 2, 2, 2).sum(axis=1)
         wrong = sum(
             int(n[0, 1] + n[1, 0]) if sign > 0 else int(n[0, 0] + n[1, 1])
@@ -50,8 +51,8 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
 
     name = "indistinguishability_lost"
 
-    def __init__(self, settings: IndistinguishabilityLost) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: IndistinguishabilityLost, subject: Subject) -> None:
+        super().__init__(settings, subject)
         self._counts = {"XX": Correlated(), "ZZ": Correlated()}
         self._block_from_ps: int | None = None
 
@@ -67,8 +68,8 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         return None
 
     def all_well(self, stays: Sequence[Seen], now_ps: int, context: Context) -> None:
-        plan = context.experiment.plan
-        if not any(isinstance(step, MeasureSwapping) and "XX" in step.bases for step in plan):
+        del context
+        if not self.subject.shows_overlap:
             self.fine_until_ps = now_ps  # nobody can tell
             return
         self._counts = self._with(stays)
@@ -85,7 +86,7 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
     def _with(self, stays: Sequence[Seen]) -> dict[str, Correlated]:
         counts = dict(self._counts)
         for stay in stays:
-            if stay.setting in counts:
+            if stay.setting in counts and stay.fourfolds is not None:
                 counts[stay.setting] = counts[stay.setting].plus(stay)
         return counts
 
@@ -98,4 +99,4 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         figures: dict[str, object] = {}
         for link in links(context):
             figures.update(await compensate(link, context))
-        return {**figures, **await calibrate_delays_anew(context)}
+        return {**figures, **await self.subject.find_delays(context)}

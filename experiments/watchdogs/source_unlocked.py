@@ -1,9 +1,12 @@
 """A source has lost the lock of its pump: its cell makes few pairs or none, and the laser shines as before.
 
-It shows at once in the singles of its own analyser and in its pairs with the hub, which fall together, beyond
-chance, below a fraction of what they were. Loss in its fibre leaves the singles at the analyser alone; a
-blind detector leaves half of them. Remedy: the pump's power is moved away and set anew, which takes a laser
-that has hopped to another mode back to the old one. The emission stays on all the time and is never switched.
+It shows at once in the singles of the analysers that it alone lights and in its pairs, which fall together,
+beyond chance, below a fraction of what they were. Loss in a fibre leaves the singles at the other end of the
+pairs alone; a blind detector leaves half of them. Remedy: the pump's power is moved away and set anew, which
+takes a laser that has hopped to another mode back to the old one. The emission stays on all the time and is
+never switched.
+
+On a pair both analysers must have lost their light. Where noise outshines it at one of them, nobody can tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,24 +33,24 @@ class SourceUnlockedWatchdog(CountingWatchdog[SourceUnlocked]):
         del now_ps
         for stay in stays:
             counted = self.counted(stay, context)
-            for spoke in context.experiment.swapping.spokes:
-                keys = [(spoke, "singles"), (spoke, "pairs")]
-                if all(self.fell(key, counted, self.settings.below) for key in keys):
-                    figures = {what: self.hz((spoke, what), counted) for _, what in keys}
-                    source = source_of(spoke, context)
+            for line in self.subject.lines:
+                shows = [*(f"singles of {analyser}" for analyser in line.lit), "pairs"]
+                keys = {what: (line.name, what) for what in shows}
+                if line.source and all(self.fell(key, counted, self.settings.below) for key in keys.values()):
+                    figures = {what: self.hz(key, counted) for what, key in keys.items()}
                     said = ", ".join(
                         f"{what} {rate['now_hz']:.0f} Hz after {rate['before_hz']:.0f} Hz"
                         for what, rate in figures.items()
                     )
-                    return Alarm(f"{source} makes less light: {said} at {spoke}", source, figures)
+                    return Alarm(f"{line.source} makes less light: {said}", line.source, figures)
         return None
 
     def counted(self, stay: Seen, context: Context) -> Mapping[object, tuple[int, float]]:
         counted: dict[object, tuple[int, float]] = {}
-        for number, spoke in enumerate(context.experiment.swapping.spokes):
-            channels = [context.bench.channel(d) for d in context.bench.spoke_detectors(spoke)]
-            counted[spoke, "singles"] = int(stay.singles[channels].sum()), stay.seconds
-            counted[spoke, "pairs"] = stay.pairs[number], stay.pairs_s
+        for line, pairs in zip(self.subject.lines, stay.pairs, strict=True):
+            for analyser, detectors in line.lit.items():
+                counted[line.name, f"singles of {analyser}"] = self.singles(stay, detectors, context)
+            counted[line.name, "pairs"] = pairs, stay.pairs_s
         return counted
 
     def changes(self, alarm: Alarm, context: Context) -> set[str]:
@@ -68,9 +71,3 @@ class SourceUnlockedWatchdog(CountingWatchdog[SourceUnlocked]):
         power_w = await pump.power()
         verify(pump, "power", was_w, power_w, TOLERANCE * was_w, "W")
         return {"power_w": power_w}
-
-
-def source_of(spoke: str, context: Context) -> str:
-    """The source that shines on an analyser; the configuration has made sure that there is one."""
-    sources = context.bench.testbed.sources.items()
-    return next(name for name, source in sources if spoke in (*source.signal, *source.idler))

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.delay_step import TRACKED_DELAYS
 from experiments.calibrations.polarization.upkeep import LinkUpkeep
 from experiments.calibrations.tracking import DelayTracker
 from experiments.engine.events import Happened, Uptime
@@ -27,7 +26,7 @@ from experiments.engine.gates import Gate
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context
 from experiments.engine.tags import PS
-from experiments.measurements.dwell import Dwell
+from experiments.measurements.dwell import Dwell, SlicedDwell
 from experiments.watchdogs.census import Census
 from experiments.watchdogs.clock_unlocked import ClockUnlockedWatchdog
 from experiments.watchdogs.compensation_timeout import CompensationTimeoutWatchdog
@@ -36,6 +35,7 @@ from experiments.watchdogs.indistinguishability_lost import Indistinguishability
 from experiments.watchdogs.nanowire_latched import NanowireLatchedWatchdog
 from experiments.watchdogs.peak_walked_off import PeakWalkedOffWatchdog
 from experiments.watchdogs.source_unlocked import SourceUnlockedWatchdog
+from experiments.watchdogs.subject import Subject
 from experiments.watchdogs.watchdog import Alarm, Seen, Watchdog
 
 WATCHDOGS: tuple[type[Watchdog[Any]], ...] = (
@@ -62,7 +62,7 @@ Veto = Callable[[int], Awaitable[float]]
 class Followed:
     """A stay that is not known to be fine yet."""
 
-    dwell: Dwell
+    dwell: SlicedDwell[Any]
     census: Census
     gate: Gate
     judged: bool = False
@@ -82,17 +82,17 @@ class Followed:
             singles,
             self.census.pairs,
             self.census.seconds,
-            dwell.fourfolds,
+            dwell.fourfolds if isinstance(dwell, Dwell) else None,
         )
 
 
 class Watch:
     """The watchdogs of one measuring step. A `Maintenance`."""
 
-    def __init__(self, context: Context, veto: Veto) -> None:
-        self._settings = context.experiment.watchdogs
+    def __init__(self, context: Context, subject: Subject, veto: Veto) -> None:
+        self._settings, self._subject = context.experiment.watchdogs, subject
         named = self._settings.named
-        self._dogs = [dog(named[dog.name]) for dog in WATCHDOGS if dog.name in named]
+        self._dogs = [dog(named[dog.name], subject) for dog in WATCHDOGS if dog.name in named]
         self._context, self._veto, self.recording = context, veto, context.recordings
         self._stays: list[Followed] = []
         self._due_at = context.clock.now()
@@ -105,11 +105,11 @@ class Watch:
         self.changes: set[str] = set()
 
     @classmethod
-    def begin(cls, context: Context, veto: Veto) -> "Watch | None":
+    def begin(cls, context: Context, subject: Subject, veto: Veto) -> "Watch | None":
         """The watchdogs of the experiment, on duty from now on; None where it has none."""
         if not context.experiment.watchdogs.named:
             return None
-        watch = cls(context, veto)
+        watch = cls(context, subject, veto)
         context.maintenance.append(watch)
         context.announce(Uptime("up"))
         return watch
@@ -120,15 +120,15 @@ class Watch:
 
     # What the measuring step says and asks.
 
-    def follow(self, dwell: Dwell) -> None:
+    def follow(self, dwell: SlicedDwell[Any]) -> None:
         """A stay has begun."""
         tags, look_ps = self._context.tags, round(self._settings.look * PS)
         window = dwell.begin_ps, min(dwell.begin_ps + look_ps, dwell.end_ps)
-        tracker = self._context.calibrations.get(TRACKED_DELAYS, DelayTracker)
-        census = Census(self._context.experiment.swapping, tracker, window)
+        tracker = self._context.calibrations.get(self._subject.tracked, DelayTracker)
+        census = Census(self._subject, tracker, window)
         self._stays.append(Followed(dwell, census, tags.open_gate(*window, census)))
 
-    def forget(self, dwell: Dwell) -> None:
+    def forget(self, dwell: SlicedDwell[Any]) -> None:
         """A stay does not count, for a reason that is none of the watchdogs'."""
         self._stays = [stay for stay in self._stays if stay.dwell is not dwell]
 

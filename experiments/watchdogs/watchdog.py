@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from experiments.config.watchdogs import WatchdogSettings
 from experiments.engine.step import Context
 from experiments.watchdogs.rates import Reference
+from experiments.watchdogs.subject import Subject
 
 W = TypeVar("W", bound=WatchdogSettings)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One stay whose tags are all in. `singles` by channel of the run, in `seconds`; `pairs` of each spoke
-    with the hub, within the window, in the first `pairs_s` seconds; `fourfolds` (4, 2, 2) as in `Dwell`."""
+    """One stay whose tags are all in. `singles` by channel of the run, in `seconds`; `pairs` of each line
+    with the hub, within the window, in the first `pairs_s` seconds; `fourfolds` (4, 2, 2) as in `Dwell`, of
+    a measurement that counts them so."""
 
     setting: str
     begin_ps: int
@@ -31,7 +33,7 @@ class Seen:
     singles: NDArray[np.int64]
     pairs: tuple[int, ...]
     pairs_s: float
-    fourfolds: NDArray[np.int64]
+    fourfolds: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ class Alarm:
 
 
 class Watchdog(ABC, Generic[W]):
-    """One of them. `fine_until_ps` is the hub time until which it has found nothing to complain of."""
+    """One of them, over what `subject` says. `fine_until_ps` is the hub time until which it has found nothing
+    to complain of."""
 
     name: ClassVar[str]
 
-    def __init__(self, settings: W) -> None:
-        self.settings = settings
+    def __init__(self, settings: W, subject: Subject) -> None:
+        self.settings, self.subject = settings, subject
         self.fine_until_ps = 0
 
     @abstractmethod
@@ -78,13 +81,18 @@ class CountingWatchdog(Watchdog[W]):
     """One that compares counts of stays with earlier ones: a stay is well beyond doubt only when the next is
     too, since what begins at its very end does not show."""
 
-    def __init__(self, settings: W) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: W, subject: Subject) -> None:
+        super().__init__(settings, subject)
         self.references: dict[object, Reference] = {}
 
     @abstractmethod
     def counted(self, stay: Seen, context: Context) -> Mapping[object, tuple[int, float]]:
         """What is compared: counts and seconds by a key of its own."""
+
+    def singles(self, stay: Seen, detectors: Sequence[str], context: Context) -> tuple[int, float]:
+        """Of these detectors together, and in how many seconds."""
+        channels = [context.bench.channel(detector) for detector in detectors]
+        return int(stay.singles[channels].sum()), stay.seconds
 
     def fell(self, key: object, counted: Mapping[object, tuple[int, float]], below: float) -> bool:
         """Whether one of the rates is below that fraction of its reference, beyond chance."""

@@ -31,7 +31,7 @@ include: [{configs}/nyc_night.yaml]
 experiment: nyc_short_night
 testbed: bed.yaml
 compensation: {{alice: {{cadence: 25 s}}, bob: {{cadence: 25 s}}}}
-watchdogs: {{cadence: 12 s}}
+watchdogs: {{cadence: 12 s, indistinguishability_lost: null}}
 plan:
   - bring_up:
       power: {{alice_pump: 2 mW, bob_pump: 2 mW, alice_probe: 1 mW, bob_probe: 1 mW}}

@@ -12,8 +12,15 @@ from experiments.calibrations.polarization.search import Found, Look
 from experiments.config.watchdogs import ClockUnlocked, CompensationTimeout, FibreJump
 from experiments.watchdogs import clock_unlocked, compensation_timeout, fibre_jump
 from experiments.watchdogs.rates import Reference, chance_of_so_few, chance_of_so_many
+from experiments.watchdogs.subject import Line, Subject
 
-AXES = np.eye(3)
+
+async def _anew(context: Any) -> dict[str, object]:
+    del context
+    return {"found": True}
+
+
+SUBJECT = Subject(("hub_h",), (Line("alice", ("alice_h",), "", {}),), 1e-9, 0.0, "tracked", _anew, False)
 
 
 def test_the_chance_of_so_few_is_that_of_a_sum_over_the_binomial() -> None:
@@ -93,7 +100,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 @pytest.mark.parametrize(("angle", "jumped"), [(0.2, False), (0.35, True), (2.5, True)])
 async def test_a_turn_beyond_drift_is_a_jump(bench: Bench, angle: float, jumped: bool) -> None:
     """60 s at 1e-5 rad^2/s turn by 0.23 rad at most, 0.05 for the noise."""
-    dog = fibre_jump.FibreJumpWatchdog(FibreJump())
+    dog = fibre_jump.FibreJumpWatchdog(FibreJump(), SUBJECT)
     assert await dog.look([], 1, bench) is None  # type: ignore[arg-type]
     dog.all_well([], 1, bench)  # type: ignore[arg-type]
     bench.seconds = 60.0
@@ -108,7 +115,7 @@ async def test_a_turn_beyond_drift_is_a_jump(bench: Bench, angle: float, jumped:
 
 
 async def test_a_search_that_timed_out_is_told_until_one_succeeds(bench: Bench) -> None:
-    dog = compensation_timeout.CompensationTimeoutWatchdog(CompensationTimeout())
+    dog = compensation_timeout.CompensationTimeoutWatchdog(CompensationTimeout(), SUBJECT)
     assert await dog.look([], 1, bench) is None  # type: ignore[arg-type]
     bench.link.books = Books(2, found(turned(1), turned(1), "time-out"))
     alarm = await dog.look([], 2, bench)  # type: ignore[arg-type]
@@ -132,17 +139,12 @@ async def test_a_clock_is_waited_for_and_the_delays_follow(monkeypatch: pytest.M
         del context
         return waits.pop() if waits else None
 
-    async def anew(context: Any) -> dict[str, object]:
-        del context
-        return {"found": True}
-
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     monkeypatch.setattr(clock_unlocked, "_unlocked", unlocked)
-    monkeypatch.setattr(clock_unlocked, "calibrate_delays_anew", anew)
     clock = SimpleNamespace(now=lambda: sum(slept), sleep=sleep)
-    dog = clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked())
+    dog = clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked(), SUBJECT)
     context: Any = SimpleNamespace(clock=clock)
     alarm = await dog.look([], 1, context)
     assert alarm is not None
@@ -161,8 +163,8 @@ async def test_a_track_that_runs_away_is_a_clock_without_reference() -> None:
         context: Any = SimpleNamespace(
             bench=SimpleNamespace(testbed=SimpleNamespace(clocks={})),
             calibrations=SimpleNamespace(find=lambda *_, tracker=tracker: tracker),
-            experiment=SimpleNamespace(swapping=SimpleNamespace(spokes=("alice",))),
         )
-        alarms.append(await clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked()).look([], 1, context))
+        dog = clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked(), SUBJECT)
+        alarms.append(await dog.look([], 1, context))
     assert alarms[0] is None
     assert alarms[1] is not None

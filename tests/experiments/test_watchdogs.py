@@ -205,7 +205,8 @@ async def test_an_unlocked_pump_is_set_anew_and_never_switched(tmp_path: Path) -
     report = await watched.run(tmp_path)
     [alarm] = barked(report)
     assert (alarm["watchdog"], alarm["device"]) == ("source_unlocked", "alice_source")
-    assert alarm["figures"]["singles"]["now_hz"] < 0.7 * alarm["figures"]["singles"]["before_hz"]
+    singles = alarm["figures"]["singles of alice_analyser"]
+    assert singles["now_hz"] < 0.7 * singles["before_hz"]
     emission = [line for line in watched.bench.log if line.startswith("alice_pump emission")]
     assert emission == ["alice_pump emission True"]
     powers = [line for line in watched.bench.log if line.startswith("alice_pump power")]
