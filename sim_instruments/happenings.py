@@ -73,6 +73,20 @@ class MoveDelay(Happening):
 
 
 @dataclass
+class Shake(Happening):
+    """Somebody is at work on a fibre: its polarization diffuses by so much more, in rad^2/s."""
+
+    fibre: str
+    diffusion: float
+
+    def begin(self, stage: Stage) -> None:
+        stage.light.fibre(self.fibre).shake(self.diffusion)
+
+    def end(self, stage: Stage) -> None:
+        stage.light.fibre(self.fibre).shake(0.0)
+
+
+@dataclass
 class PowerCycle(Happening):
     """An instrument loses its power: it is silent until it comes back, in its start-up state."""
 

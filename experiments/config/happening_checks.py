@@ -30,7 +30,7 @@ def wrong_happenings(inventory: Inventory, happenings: Sequence[SimulatedHappeni
 def _wrong(inventory: Inventory, happening: SimulatedHappening) -> str | None:
     thing = happening.thing
     match happening.verb:
-        case "jump" | "move_delay":
+        case "jump" | "shake" | "move_delay":
             return inventory.wrong_name("fibres", thing)
         case "distinguishable":
             return inventory.wrong_name("bell_state_measurements", thing)

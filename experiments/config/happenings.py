@@ -3,6 +3,7 @@
 A happening is one verb, the thing that it happens to, and how much of it:
 
     - {at: 2 h, jump: alice_fibre, angle: 0.4 rad}
+    - {at: 2.5 h, shake: bob_fibre, diffusion: 1 rad^2/s, for: 1 min}
     - {at: 3 h, power_cycle: alice_hwp, for: 20 s}
     - {at: 5 h, latch: hub_nanowires.2}
     - {at: 7 h, unlock: alice_pump, left: 5 %}      # a laser
@@ -18,11 +19,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from drivers.units import Fraction, Radians, Seconds
+from drivers.units import Fraction, PolarizationDiffusion, Radians, Seconds
 from experiments.config.model import Channel, Name, NotNegative, Part, Positive
 
 TAKES: Mapping[str, tuple[str, ...]] = {
     "jump": ("angle",),
+    "shake": ("diffusion", "for"),
     "power_cycle": ("for",),
     "latch": (),
     "unlock": ("for", "left"),
@@ -30,8 +32,12 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "distinguishable": ("overlap", "for"),
 }
 """What may be said besides, for each verb."""
-NEEDS: Mapping[str, tuple[str, ...]] = {"move_delay": ("by",), "distinguishable": ("overlap", "for")}
-AMOUNTS = ("angle", "for", "left", "by", "overlap")
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "shake": ("for",),
+    "move_delay": ("by",),
+    "distinguishable": ("overlap", "for"),
+}
+AMOUNTS = ("angle", "diffusion", "for", "left", "by", "overlap")
 
 
 class SimulatedHappening(Part):
@@ -40,6 +46,8 @@ class SimulatedHappening(Part):
     at: Annotated[Seconds, NotNegative]
     jump: Name | None = None
     """A fibre, whose polarization turns by `angle` about an axis that chance chooses."""
+    shake: Name | None = None
+    """A fibre that somebody works on: its polarization diffuses by `diffusion` more, `for` so long."""
     power_cycle: Name | None = None
     """An instrument without power `for` so long, which comes back as it starts up."""
     latch: Channel | None = None
@@ -53,6 +61,8 @@ class SimulatedHappening(Part):
     """A Bell-state measurement with so little mode `overlap` `for` so long."""
     angle: Annotated[Radians, Positive] | None = None
     """Left out, 0.4 rad."""
+    diffusion: Annotated[PolarizationDiffusion, Positive] | None = None
+    """Left out, 1 rad^2/s: no search follows that."""
     for_s: Annotated[Seconds, Positive] | None = Field(None, alias="for")
     left: Fraction | None = None
     """Left out, 5 %."""

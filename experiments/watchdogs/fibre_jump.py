@@ -79,8 +79,8 @@ class FibreJumpWatchdog(Watchdog[FibreJump]):
     def all_well(self, stays: Sequence[Seen], now_ps: int, context: Context) -> None:
         del stays
         self._keep(context, now_ps)
-        times = [seen.at_ps for seen in self._seen.values()]
-        self.fine_until_ps = min(times, default=now_ps)
+        watched = [link.name for link in links(context) if link.settings.cadence is not None]
+        self.fine_until_ps = min((self._seen[name].at_ps for name in watched), default=now_ps)
 
     async def remedy(self, alarm: Alarm, context: Context) -> Mapping[str, object]:
         del context

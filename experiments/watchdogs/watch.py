@@ -42,8 +42,8 @@ WATCHDOGS: tuple[type[Watchdog[Any]], ...] = (
     NanowireLatchedWatchdog,
     SourceUnlockedWatchdog,
     ClockUnlockedWatchdog,
-    FibreJumpWatchdog,
     CompensationTimeoutWatchdog,
+    FibreJumpWatchdog,
     PeakWalkedOffWatchdog,
     IndistinguishabilityLostWatchdog,
 )

@@ -46,6 +46,7 @@ class DriftingFibre:
         self._age_s = 0.0
         self._noise_k = 0.0
         self._moved_s = 0.0
+        self._shaken = 0.0
         self._pmd_axis = random_axis(rng)
         self._lossy = 10 ** (-fibre.loss_db / 20) * polarization_dependent_loss(
             fibre.pdl_db, random_axis(rng)
@@ -59,8 +60,9 @@ class DriftingFibre:
         """
         fibre = self.fibre
         self._age_s += seconds
-        if fibre.polarization_diffusion or fibre.jump_rate_hz:
-            turn = diffused(self._rng, fibre.polarization_diffusion * seconds) @ self.turn
+        diffusion = fibre.polarization_diffusion + self._shaken
+        if diffusion or fibre.jump_rate_hz:
+            turn = diffused(self._rng, diffusion * seconds) @ self.turn
             jumps = int(self._rng.poisson(fibre.jump_rate_hz * seconds))
             for _ in range(jumps):
                 turn = rotation(fibre.jump_angle_rad * random_axis(self._rng)) @ turn
@@ -80,6 +82,10 @@ class DriftingFibre:
         """Turn by an angle on the Poincare sphere, about an axis that `rng` chooses."""
         self.turn = special_unitary(rotation(angle_rad * random_axis(rng)) @ self.turn)
         self.revision += 1
+
+    def shake(self, diffusion: float) -> None:
+        """Let polarization diffuse by so much more from now on, in rad^2/s."""
+        self._shaken = diffusion
 
     def move(self, by_s: float) -> None:
         """Hold light so much longer from now on, as after a repair or a rerouting."""

@@ -91,6 +91,7 @@ def turned(angle: float) -> np.ndarray:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     link = SimpleNamespace(name="alice", books=Books(1, found(turned(0), turned(0))), changes={"paddles"})
+    link.settings = SimpleNamespace(cadence=20.0, stop=0.99)
     bench = Bench(link)
     for module in (fibre_jump, compensation_timeout):
         monkeypatch.setattr(module, "links", lambda context: [context.link])
@@ -127,7 +128,7 @@ async def test_a_search_that_timed_out_is_told_until_one_succeeds(bench: Bench) 
         del context, trigger
         return found(turned(1), turned(0))
 
-    bench.link.keep, bench.link.settings = keep, SimpleNamespace(stop=0.99)
+    bench.link.keep = keep
     assert await dog.remedy(alarm, bench) == {"fidelity_of_alice": 1.0}  # type: ignore[arg-type]
 
 
