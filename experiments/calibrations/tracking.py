@@ -39,6 +39,11 @@ class DelayTracker:
                 delays[channel] = delays.get(channel, 0) - round(track.expect(time_ps))
         return delays
 
+    def shift(self, spoke: int, by_ps: float) -> None:
+        """From now on this spoke's tags come later by so much against those of the hub: somebody has moved a
+        delay on purpose, and no look is under way."""
+        self.tracks[spoke].shift(by_ps)
+
     def look(self, begin_ps: int, end_ps: int) -> OnePass:
         """An analysis of the tags of this stretch, at whose end all tracks are up to date. With too few
         pairs for a peak a track just goes on."""

@@ -164,21 +164,17 @@ def stages(testbed: Testbed, words: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(found for word in words if (found := stage(testbed, word)))
 
 
-def ends(
+def met(
     testbed: Testbed, words: Sequence[str], connected: Mapping[str, Mapping[int, int]] | None = None
-) -> set[str]:
-    """Where light along a path can end, in the words of the file: `alice_analyser`, `hub_bsm.a`.
-
-    Switches may be set to anything, but for inputs that `connected` leads to an output of a switch.
-    """
-    found: set[str] = set()
+) -> Iterator[Stage]:
+    """Everything that light along a path can come to. Switches may be set to anything, but for inputs that
+    `connected` leads to an output of a switch."""
     divided: set[Stage] = set()
     waiting = [words]
     while waiting:
         for here in stages(testbed, waiting.pop()):
-            if here.is_end:
-                found.add(f"{here.name}.{here.input}" if here.input else here.name)
-            elif here not in divided and here.is_branching:
+            yield here
+            if here not in divided and here.is_branching:
                 divided.add(here)
                 ways = outputs_of(testbed, here)
                 of_switch = (connected or {}).get(here.name, {})
@@ -186,7 +182,15 @@ def ends(
                     only = str(of_switch[int(here.input)])
                     ways = {only: ways[only]} if only in ways else {}
                 waiting += (stretch.words for stretch in ways.values())
-    return found
+
+
+def ends(
+    testbed: Testbed, words: Sequence[str], connected: Mapping[str, Mapping[int, int]] | None = None
+) -> set[str]:
+    """Where light along a path can end, in the words of the file: `alice_analyser`, `hub_bsm.a`; `connected`
+    as in `met`."""
+    found = (here for here in met(testbed, words, connected) if here.is_end)
+    return {f"{here.name}.{here.input}" if here.input else here.name for here in found}
 
 
 def source_into(testbed: Testbed, photon: Photon, end: str) -> str | None:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 
 from drivers.capabilities import (
+    DelayLine,
     Laser,
     LatchSensor,
     NanowireBias,
@@ -80,7 +81,7 @@ class BringUpStep(Step[BringUp]):
         context.progress("setting thresholds")
         for name, volts in self.parameters.threshold.items():
             await _set_threshold(bench, bench.get(name, TimeTagger), volts)
-        context.progress("homing wave plates and paddles")
+        context.progress("homing all that moves")
         await _home(bench, clock)
         context.progress("ramping detector bias")
         await _ramp_bias(bench, self.parameters.bias, clock)
@@ -108,8 +109,12 @@ class WaitStep(Step[Wait]):
             self.safe_points += 1
 
 
-def _moving(bench: Bench) -> list[RotationMount | PolarizationController]:
-    return [*bench.all_of(RotationMount), *bench.all_of(PolarizationController)]
+def _moving(bench: Bench) -> list[RotationMount | PolarizationController | DelayLine]:
+    return [
+        *bench.all_of(RotationMount),
+        *bench.all_of(PolarizationController),
+        *bench.all_of(DelayLine),
+    ]
 
 
 async def _set_threshold(bench: Bench, tagger: TimeTagger, volts: float) -> None:

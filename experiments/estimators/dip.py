@@ -62,16 +62,19 @@ def fit_dip(
     tau: float | None = None,
     centre: float | None = None,
     exposures: Floats | None = None,
+    background: Floats | None = None,
 ) -> Dip:
     """Fit counts over positions (equal arrays, any unit of length or time; at least 5).
 
     `bin_width` is that of the bins, 0 for a scan of points. `tau` and `centre` are not fitted where they are
     given. `exposures`: how long, or against what reference, each point was counted; equal if not given.
-    FitError if the fit does not settle.
+    `background`: counts of another kind that are expected among those of each point, none if not given; the
+    dip is then that of the others. FitError if the fit does not settle.
     """
     positions, counts = np.asarray(positions, float), np.asarray(counts, float)
     weights = np.ones_like(counts) if exposures is None else np.asarray(exposures, float)
-    if not len(positions) == len(counts) == len(weights) >= 5:
+    besides = np.zeros_like(counts) if background is None else np.asarray(background, float)
+    if not len(positions) == len(counts) == len(weights) == len(besides) >= 5:
         raise ValueError(f"{len(counts)} counts at {len(positions)} positions")
     span = float(np.ptp(positions))
     spacing = span / (len(positions) - 1)
@@ -79,7 +82,7 @@ def fit_dip(
     def means(values: Floats) -> Floats:
         level, depth, place, width = values.tolist()
         dip = 1 - depth * dip_shape(positions, bin_width, place, width, shape)
-        expected: Floats = weights * level * dip
+        expected: Floats = weights * level * dip + besides
         return expected
 
     given = {k: value for k, value in ((2, centre), (3, tau)) if value is not None}
@@ -90,8 +93,8 @@ def fit_dip(
     best, start = np.inf, np.zeros(4)
     for width in widths:
         shapes = dip_shape(positions, bin_width, places, width, shape)
-        level, depth = _linear(counts, weights, shapes)
-        found = deviance(counts, weights * level * (1 - depth * shapes))
+        level, depth = _linear(counts - besides, weights, shapes)
+        found = deviance(counts, weights * level * (1 - depth * shapes) + besides)
         k = int(np.argmin(found))
         if found[k] < best:
             best, start = found[k], np.array([level[k, 0], depth[k, 0], places[k, 0], width])

@@ -76,6 +76,10 @@ class Track:
         _, covariance = self._moved(time_ps)
         return float(np.sqrt(covariance[0, 0]))
 
+    def shift(self, by_ps: float) -> None:
+        """From now on the second's tags come later by this: somebody has moved a delay on purpose."""
+        self._state = self._state + np.array([by_ps, 0.0])
+
     def update(self, time_ps: int, offset_ps: float, error_ps: float) -> TrackPoint:
         """Take a look's result."""
         state, covariance = self._moved(time_ps)

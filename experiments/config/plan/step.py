@@ -68,7 +68,7 @@ class PlanStep(Part):
 class SetPoint:
     """A value that a step will set on an instrument, in the unit of its limits."""
 
-    quantity: Literal["power", "bias", "threshold"]
+    quantity: Literal["power", "bias", "threshold", "delay"]
     instrument: str
     value: float
     limits: Limits
