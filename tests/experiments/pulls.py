@@ -1,6 +1,7 @@
-"""Whether error bars are honest: pulls (estimate - truth) / error over many seeds have mean 0 and width 1.
+"""Whether error bars are honest: pulls (estimate - truth) / error over many seeds have mean 0 and width 1, and
+as many of them as of a normal number, 68 %, are within one error bar.
 
-A check here fails by chance less than once in 10^6 new seeds, if pulls are normal: each of its two limits is
+A check here fails by chance less than once in 10^6 new seeds, if pulls are normal: each of its three limits is
 set at 2e-7. Seeds are fixed, so what passes once passes always.
 """
 
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterable
 from math import sqrt
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import binom, chi2, norm
 
 from experiments.estimators.estimate import Estimate
 
@@ -46,3 +47,12 @@ def check(pulls: Iterable[float], *, shift: float = 0.0, widen: float = 0.0) -> 
     low, high = (sqrt(chi2.ppf(p, runs - 1) / (runs - 1)) for p in (FALSE_ALARM / 2, 1 - FALSE_ALARM / 2))
     width = found.std(ddof=1)
     assert low - widen < width < high + widen, f"width {width:.3f}, allowed {low:.3f} to {high:.3f}"
+    fewest = binom.ppf(FALSE_ALARM / 2, runs, within_one(shift, 1 + widen))
+    most = binom.isf(FALSE_ALARM / 2, runs, within_one(0.0, 1 - widen))
+    covered = int((np.abs(found) < 1).sum())
+    assert fewest <= covered <= most, f"{covered} of {runs} cover the truth, allowed {fewest:.0f} to {most:.0f}"
+
+
+def within_one(shift: float, width: float) -> float:
+    """The probability that a normal number with this mean and width is between -1 and 1."""
+    return float(norm.cdf((1 - shift) / width) - norm.cdf((-1 - shift) / width))
