@@ -1,8 +1,8 @@
-"""Whether error bars are honest: pulls (estimate - truth) / error over many seeds have mean 0 and width 1, and
-as many of them as of a normal number, 68 %, are within one error bar.
+"""Whether error bars are honest: pulls (estimate - truth) / error over many seeds have mean 0 and width 1,
+and as many of them as of a normal number, 68 %, are within one error bar.
 
-A check here fails by chance less than once in 10^6 new seeds, if pulls are normal: each of its three limits is
-set at 2e-7. Seeds are fixed, so what passes once passes always.
+A check here fails by chance less than once in 10^6 new seeds, if pulls are normal: each of its three limits
+is set at 2e-7. Seeds are fixed, so what passes once passes always.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,7 +50,9 @@ def check(pulls: Iterable[float], *, shift: float = 0.0, widen: float = 0.0) -> 
     fewest = binom.ppf(FALSE_ALARM / 2, runs, within_one(shift, 1 + widen))
     most = binom.isf(FALSE_ALARM / 2, runs, within_one(0.0, 1 - widen))
     covered = int((np.abs(found) < 1).sum())
-    assert fewest <= covered <= most, f"{covered} of {runs} cover the truth, allowed {fewest:.0f} to {most:.0f}"
+    assert fewest <= covered <= most, (
+        f"{covered} of {runs} cover the truth, allowed {fewest:.0f} to {most:.0f}"
+    )
 
 
 def within_one(shift: float, width: float) -> float:

@@ -1,10 +1,11 @@
-"""S and tomography against the true state of the light field, over 100 seeds: clicks are born in the simulated
-world, counted and worked up by the measurements' own code, and their error bars are honest.
+"""S and tomography against the true state of the light field, over 100 seeds: clicks are born in the
+simulated world, counted and worked up by the measurements' own code, and their error bars are honest.
 
 One source and two analysers, without wires: the world's ports are turned by hand. What is expected comes from
-the layout in closed formulas. Detectors have dead time and dark counts, and both arms light without a partner,
-so that there is an accidental for 26 pairs. At a CAR of 4 and of 1, with 2,000 pairs per setting, the fidelity
-of a tomography had mean pulls of -0.4 and -0.25 (60 seeds, +-0.13); here it has none that 100 seeds could show.
+the layout in closed formulas. Detectors have dead time and dark counts, and both arms light without a
+partner, so that there is an accidental for 26 pairs. At a CAR of 4 and of 1, with 2,000 pairs per setting,
+the fidelity of a tomography had mean pulls of -0.4 and -0.25 (60 seeds, +-0.13); at 26 it has none that 100
+seeds could show.
 """
 
 from collections.abc import Mapping, Sequence
