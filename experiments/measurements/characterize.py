@@ -8,9 +8,12 @@ window on it goes on record when the counting is over.
 from collections.abc import Mapping, Sequence
 from math import hypot, sqrt
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import CharacterizePair
 from experiments.config.settings import PairSettings
+from experiments.engine.bench import Bench
 from experiments.engine.events import Peaks
+from experiments.engine.findings import Calibrations
 from experiments.engine.step import Context
 from experiments.engine.tags import PS
 from experiments.estimators.estimate import Estimate
@@ -29,8 +32,9 @@ class CharacterizePairStep(PairStep[CharacterizePair]):
     def settings(self) -> list[Setting]:
         return [ZZ_XX_YY["ZZ"]]
 
-    def new_tally(self, context: Context) -> "SourceTally":
-        bench, pair = context.bench, self.pair(context.experiment)
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> "SourceTally":
+        del calibrations
+        pair = self.pair(experiment)
         arms = [[bench.channel(name) for name in bench.spoke_detectors(a)] for a in pair.analysers]
         darks = [self.parameters.dark_counts.get(name) for name in bench.detectors]
         return SourceTally(bench.detectors, pair, arms, darks)

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureChsh
 from experiments.config.settings import PairSettings
-from experiments.engine.step import Context
+from experiments.engine.bench import Bench
+from experiments.engine.findings import Calibrations
 from experiments.estimators.bell import BellState
 from experiments.estimators.pairs import chsh
 from experiments.measurements.analysers import CHSH, Setting
@@ -20,9 +22,9 @@ class MeasureChshStep(PairStep[MeasureChsh]):
     def settings(self) -> list[Setting]:
         return list(CHSH)
 
-    def new_tally(self, context: Context) -> PairTally:
-        pair = self.pair(context.experiment)
-        return ChshTally(context.bench.detectors, pair, self.parameters.state)
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> PairTally:
+        del calibrations
+        return ChshTally(bench.detectors, self.pair(experiment), self.parameters.state)
 
 
 class ChshTally(PairTally):

@@ -69,23 +69,40 @@ class SlicedDwell(Generic[S]):
         """Begin a dwell of `seconds` now, on tags of so many `channels`. `slice_of(window_ps)` makes the sink
         of one slice, which sees its tags and `MARGIN_PS` around; `more` sinks see all tags of the dwell, and
         as much around."""
+        window_ps = tags.window(seconds)
+        return cls.over(setting, window_ps, channels, slice_of, tags.open_gate, tracker.look, more)
+
+    @classmethod
+    def over(
+        cls,
+        setting: str,
+        window_ps: tuple[int, int],
+        channels: int,
+        slice_of: Callable[[tuple[int, int]], S],
+        open_gate: Callable[..., Gate],
+        look: Callable[[int, int], Analysis] | None = None,
+        more: Sequence[Analysis] = (),
+    ) -> Self:
+        """The dwell over a stretch of tags, through gates that `open_gate(begin_ps, end_ps, *sinks)` opens.
+        Before each slice there is a `look(begin_ps, end_ps)` at the delays, unless they are known."""
         from timetags.analyses.rates import Singles
 
-        begin, end = tags.window(seconds)
+        begin, end = window_ps
         singles = Singles()
-        gates = [tags.open_gate(begin, end, singles)]
+        gates = [open_gate(begin, end, singles)]
         slices = []
         for start in range(begin, end, SLICE_PS):
-            look_from = start - (LOOK_PS if start > begin else FIRST_LOOK_PS)
-            # The look ends where the slice begins to see tags, and comes first: so it has its say.
-            look_until = start - MARGIN_PS
-            gates.append(tags.open_gate(look_from, look_until, tracker.look(look_from, look_until)))
+            if look is not None:
+                look_from = start - (LOOK_PS if start > begin else FIRST_LOOK_PS)
+                # The look ends where the slice begins to see tags, and comes first: so it has its say.
+                look_until = start - MARGIN_PS
+                gates.append(open_gate(look_from, look_until, look(look_from, look_until)))
             stop = min(start + SLICE_PS, end)
             slices.append(slice_of((start, stop)))
-            gates.append(tags.open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1]))
+            gates.append(open_gate(start - MARGIN_PS, stop + MARGIN_PS, slices[-1]))
         if more:
-            gates.append(tags.open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more))
-        return cls(setting, (begin, end), channels, singles, slices, gates)
+            gates.append(open_gate(begin - MARGIN_PS, end + MARGIN_PS, *more))
+        return cls(setting, window_ps, channels, singles, slices, gates)
 
     @property
     def window(self) -> dict[str, object]:
@@ -127,7 +144,8 @@ class Dwell(SlicedDwell["Slice"]):
 
 
 class Delays(Protocol):
-    """Knows the channels of a swapping experiment and the delay of each at a time (see `DelayTracker`)."""
+    """Knows the channels that are compared and the delay of each at a time (see `DelayTracker`). On a pair of
+    analysers the first stands for the hub, and the second is the only spoke."""
 
     @property
     def hub(self) -> tuple[int, ...]: ...

@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureHom
 from experiments.config.settings import SwappingSettings
+from experiments.engine.bench import Bench
 from experiments.engine.events import Scan
+from experiments.engine.findings import Calibrations
 from experiments.engine.step import Context
 from experiments.engine.tags import PS
 from experiments.estimators.dip import Dip, dip_shape
@@ -177,6 +180,9 @@ class HomTally(Sums[HomDwell, HomCounts]):
     def counts_of(self, dwell: HomDwell) -> HomCounts:
         return HomCounts(dwell.setting, dwell.live_ps, dwell.singles.copy(), dwell.histograms.copy())
 
+    def counts_from(self, entry: Mapping[str, Any]) -> HomCounts:
+        return HomCounts.from_json(entry, (len(self._detectors), self.bins))
+
     def nothing(self, setting: str) -> HomCounts:
         histograms = np.zeros((len(DISPLACED), 2, self.bins), np.int64)
         return HomCounts(setting, 0, np.zeros(len(self._detectors), np.int64), histograms)
@@ -279,30 +285,20 @@ class HomTally(Sums[HomDwell, HomCounts]):
         )
 
 
-class MeasureHomStep(SwappingStep[MeasureHom, HomDwell, HomCounts]):
+class MeasureHomStep(SwappingStep[MeasureHom, HomDwell, HomTally]):
     """`measure_hom`."""
+
+    dwells = HomDwell
 
     def settings(self) -> list[Setting]:
         return [ZZ_XX_YY["ZZ"]]
 
-    def open_dwell(self, context: Context, setting: str, seconds: float) -> HomDwell:
-        parameters, settings = self.parameters, context.experiment.swapping
-        tracker = self.tracker(context)
+    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> HomSlice:
+        return HomSlice(self.parameters, experiment.swapping, delays, window_ps)
 
-        def slice_of(window_ps: tuple[int, int]) -> HomSlice:
-            return HomSlice(parameters, settings, tracker, window_ps)
-
-        channels = len(context.bench.detectors)
-        return HomDwell.open(setting, seconds, context.tags, channels, tracker, slice_of)
-
-    def tally(self, context: Context) -> HomTally:
-        window = context.experiment.swapping.bsm_window
-        return context.results.section(
-            self.parameters, lambda: HomTally(context.bench.detectors, self.parameters, window)
-        )
-
-    def counts_from(self, entry: Mapping[str, Any], context: Context) -> HomCounts:
-        return HomCounts.from_json(entry, (len(context.bench.detectors), self.tally(context).bins))
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> HomTally:
+        del calibrations
+        return HomTally(bench.detectors, self.parameters, experiment.swapping.bsm_window)
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)

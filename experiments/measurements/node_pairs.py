@@ -6,7 +6,7 @@ found anew, since the way of the light is another one.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from experiments.config.experiment import Experiment
 from experiments.config.plan import CompensatePolarization, MeasurePairs, MeasureVisibility
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened, Scan
+from experiments.engine.findings import Calibrations, Results
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.measurements.chsh import MeasureChshStep
 from experiments.measurements.pair_measurement import PairStep
 from experiments.measurements.pair_tally import PairTally, unknown
+from experiments.measurements.settings_loop import MeasuringStep
 from experiments.measurements.visibility import MeasureVisibilityStep
 
 _SHUFFLE = 0x9A125
@@ -55,6 +57,21 @@ class MeasurePairsStep(Step[MeasurePairs]):
         """Those that had no correlation peak when they were tried."""
         self._measuring: PairStep[Any] | None = None
 
+    @property
+    def counting(self) -> tuple[MeasuringStep[Any, Any, Any], ...]:
+        """The measurements that it consists of."""
+        return tuple(self._steps.values())
+
+    def section(
+        self, bench: Bench, experiment: Experiment, calibrations: Calibrations, results: Results
+    ) -> "PairTable":
+        """The section of the results that it adds to itself; those of its measurements are made with it."""
+        analysers = {pair: experiment.pair(pair).analysers for pair in self.parameters.pairs}
+        tallies = {
+            pair: step.section(bench, experiment, calibrations, results) for pair, step in self._steps.items()
+        }
+        return results.section(self.parameters, lambda: PairTable(analysers, tallies))
+
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
         return {name for part in self._parts(experiment) for name in part.changes(bench, experiment)}
 
@@ -63,7 +80,7 @@ class MeasurePairsStep(Step[MeasurePairs]):
             yield from part.set_points(bench, experiment)
 
     async def run(self, context: Context) -> None:
-        table = self._table(context)
+        self._table(context)
         if self._left is None:
             order = np.random.default_rng([context.seed, _SHUFFLE]).permutation(len(self._steps))
             self._left = [self.parameters.pairs[k] for k in order]
@@ -73,7 +90,6 @@ class MeasurePairsStep(Step[MeasurePairs]):
             kept_up = list(context.maintenance)
             if await self._prepared(context, pair):
                 self._measuring = self._steps[pair]
-                table.tallies[pair] = self._measuring.tally(context)
                 await self._measuring.run(context)
                 self._measuring = None
                 self._dark.discard(pair)
@@ -127,16 +143,16 @@ class MeasurePairsStep(Step[MeasurePairs]):
                 yield compensation
 
     def _table(self, context: Context) -> "PairTable":
-        analysers = {pair: context.experiment.pair(pair).analysers for pair in self.parameters.pairs}
-        return context.results.section(self.parameters, lambda: PairTable(analysers))
+        return self.section(context.bench, context.experiment, context.calibrations, context.results)
 
 
 @dataclass
 class PairTable:
-    """A section of the results: which pairs were measured, and what each figure is at least."""
+    """A section of the results: which pairs were measured, and what each figure is at least. Both parts by
+    pair."""
 
     analysers: Mapping[str, tuple[str, str]]
-    tallies: dict[str, PairTally] = field(default_factory=dict)
+    tallies: Mapping[str, PairTally]
 
     def to_results(self) -> dict[str, object]:
         found = self._found()
@@ -177,8 +193,7 @@ class PairTable:
 
     def _found(self) -> dict[str, Mapping[str, Any]]:
         """The figures of each pair; none of one that was not measured."""
-        tallies = self.tallies
-        return {pair: tallies[pair].to_results() if pair in tallies else {} for pair in self.analysers}
+        return {pair: tally.to_results() for pair, tally in self.tallies.items()}
 
     def _least(self, figure: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
         values = {

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.calibrations.tracking import DelayTracker
 from experiments.config.settings import PairSettings
 from experiments.engine.tags import PS
-from experiments.measurements.dwell import SlicedDwell
+from experiments.measurements.dwell import Delays, SlicedDwell
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
@@ -89,8 +88,8 @@ class PairSlice:
     """A sink: the histograms of one slice, with the delays of its middle. A pair counts in the slice that the
     click at the second analyser falls in."""
 
-    def __init__(self, settings: PairSettings, tracker: DelayTracker, window_ps: tuple[int, int]) -> None:
-        self._windows, self._tracker, self._window_ps = Windows.of(settings), tracker, window_ps
+    def __init__(self, settings: PairSettings, delays: Delays, window_ps: tuple[int, int]) -> None:
+        self._windows, self._delays, self._window_ps = Windows.of(settings), delays, window_ps
         self._tables: tuple[CorrelationTable, CorrelationTable] | None = None
         self.raw = np.zeros((2, 2), np.int64)
         self.displaced = np.zeros((2, 2), np.int64)
@@ -117,7 +116,7 @@ class PairSlice:
         begin, end = self._window_ps
         if begin <= block.start_ps and block.end_ps <= end:
             return block
-        second = np.isin(block.channels, self._tracker.spokes[0])
+        second = np.isin(block.channels, self._delays.spokes[0])
         keep = ~second | ((begin <= block.times) & (block.times < end))
         return TagBlock(block.times[keep], block.channels[keep], block.start_ps, block.end_ps, block.lost)
 
@@ -125,8 +124,7 @@ class PairSlice:
         """With the delays of now: called with the first tags, when the look before has been taken."""
         from timetags.analyses.correlate import Correlation, CorrelationTable
 
-        tracker, windows = self._tracker, self._windows
-        first, second = tracker.hub, tracker.spokes[0]
-        delays = tracker.delays_at(sum(self._window_ps) // 2)
+        windows, first, second = self._windows, self._delays.hub, self._delays.spokes[0]
+        delays = self._delays.delays_at(sum(self._window_ps) // 2)
         wide = CorrelationTable(first, second, delays, bin_ps=windows.width_ps, range_ps=windows.range_ps)
         return wide, Correlation(first, second, delays, bin_ps=PEAK_BIN_PS, range_ps=PEAK_PS)

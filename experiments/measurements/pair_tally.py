@@ -81,6 +81,9 @@ class PairTally(Sums[PairDwell, CountsOfPair]):
         arrays = [getattr(dwell, name).copy() for name in _ARRAYS]
         return CountsOfPair(dwell.setting, dwell.live_ps, *arrays)
 
+    def counts_from(self, entry: Mapping[str, Any]) -> CountsOfPair:
+        return CountsOfPair.from_json(entry, len(self._detectors))
+
     def nothing(self, setting: str) -> CountsOfPair:
         return CountsOfPair.none(setting, len(self._detectors))
 

@@ -14,51 +14,33 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from math import inf
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+from experiments.calibrations.delay_search import Detectors
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.dwell import Until
 from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureInSettings
 from experiments.engine.bench import Bench
 from experiments.engine.books import enter
 from experiments.engine.events import Happened
+from experiments.engine.findings import Calibrations, Results
 from experiments.engine.motion import turn
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
-from experiments.engine.tags import PS, TAIL_S, TagCollector
+from experiments.engine.tags import PS, TAIL_S
 from experiments.measurements.analysers import Setting
-from experiments.measurements.dwell import MARGIN_PS
-from experiments.measurements.sums import Counts, Sums
+from experiments.measurements.dwell import MARGIN_PS, Delays, SlicedDwell
+from experiments.measurements.sums import Sums
 from experiments.measurements.visits import Mark, Stay, Visits
+from timetags.analyses.analysis import Analysis
 from timetags.clocks.track import Track
 
-
-class Dwell(Protocol):
-    """One stay in one setting, from `begin_ps` to `end_ps` of hub time; its counts grow as tags come in."""
-
-    setting: str
-    begin_ps: int
-    end_ps: int
-
-    @property
-    def window(self) -> Mapping[str, object]:
-        """Setting, begin and end, for the record."""
-        ...
-
-    @property
-    def is_in(self) -> bool:
-        """Whether all its tags have come: its counts grow no more."""
-        ...
-
-    async def cut_short(self, tags: TagCollector) -> None:
-        """Count no more."""
-        ...
-
-
 M = TypeVar("M", bound=MeasureInSettings)
-D = TypeVar("D", bound=Dwell)
-C = TypeVar("C", bound=Counts)
+D = TypeVar("D", bound=SlicedDwell[Any])
+T = TypeVar("T", bound=Sums[Any, Any])
 
 
 class Watch(Protocol):
@@ -90,13 +72,20 @@ class ComingIn(NamedTuple):
     before: Mark
 
 
-class MeasuringStep(Step[M], Generic[M, D, C]):
-    """A step that measures so. What it counts and what it makes of the counts is a subclass's to say."""
+class MeasuringStep(Step[M], Generic[M, D, T]):
+    """A step that measures so. What it counts and what it makes of the counts is a subclass's to say, to a
+    run and, afterwards, to who counts the stored tags again."""
 
     needs_tags = True
     can_go_on = True
     events: ClassVar[str]
     """What is counted, for people: `four-folds`."""
+    window_names: ClassVar[tuple[str, ...]]
+    """The windows that it takes from its section of the experiment, as they are called there."""
+    keeps_heralds: ClassVar[bool] = False
+    """Whether it counts nothing but tags around heralds; a run keeps them then if it keeps not all."""
+    dwells: type[D]
+    """The kind of its dwells."""
     _dwell: D | None = None
     """The one under way."""
     _visits: Visits[Setting] | None = None
@@ -117,24 +106,32 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
         """The two analysers, by name."""
 
     @abstractmethod
-    def open_dwell(self, context: Context, setting: str, seconds: float) -> D:
-        """Begin to count for so long, now."""
+    def detectors(self, bench: Bench, experiment: Experiment) -> Detectors:
+        """Whose tags it compares with whose."""
 
     @abstractmethod
-    def tally(self, context: Context) -> Sums[D, C]:
-        """The section of the results that this step adds to."""
+    def delays(self, experiment: Experiment) -> str:
+        """The name on record of the calibration of their delays."""
 
     @abstractmethod
-    def counts_from(self, entry: Mapping[str, Any], context: Context) -> C:
-        """What `Counts.to_json` has put into the books. ValueError for anything else."""
+    def tracker(self, context: Context) -> DelayTracker:
+        """What follows these delays, in the order of `detectors`."""
+
+    @abstractmethod
+    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> Analysis:
+        """A sink that counts one slice of a dwell, with the delays of its middle."""
+
+    @abstractmethod
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> T:
+        """An empty section of the results."""
+
+    @abstractmethod
+    def with_windows(self, experiment: Experiment, windows: Mapping[str, float]) -> Experiment:
+        """The experiment with other windows for this measurement: by their name, in seconds."""
 
     @abstractmethod
     def show(self, context: Context) -> None:
         """Tell observers the figures so far."""
-
-    @abstractmethod
-    def tracks(self, context: Context) -> tuple[str, Mapping[str, Track]]:
-        """How the delays drifted, by the name of what is tracked, and the name under which to keep that."""
 
     def watch(self, context: Context) -> Watch | None:
         """The watchdogs that shall look on, registered as upkeep; None for none."""
@@ -145,6 +142,31 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
         """What is to be done before the first setting, and again after each pause."""
 
     # What is the same for all.
+
+    @property
+    def counting(self) -> "tuple[MeasuringStep[Any, Any, Any], ...]":
+        """The measurements that it consists of."""
+        return (self,)
+
+    def section(
+        self, bench: Bench, experiment: Experiment, calibrations: Calibrations, results: Results
+    ) -> T:
+        """The section of the results that it adds to."""
+        return results.section(self.parameters, lambda: self.new_tally(bench, experiment, calibrations))
+
+    def tally(self, context: Context) -> T:
+        """The same in a run."""
+        return self.section(context.bench, context.experiment, context.calibrations, context.results)
+
+    def open_dwell(self, context: Context, setting: str, seconds: float) -> D:
+        """Begin to count for so long, now."""
+        bench, experiment, tracker = context.bench, context.experiment, self.tracker(context)
+        kept: list[Analysis] = []
+        if self.keeps_heralds:
+            kept = context.tag_files.around_heralds(bench, experiment.swapping, tracker)
+        slice_of = partial(self.new_slice, experiment, tracker)
+        channels = len(bench.detectors)
+        return self.dwells.open(setting, seconds, context.tags, channels, tracker, slice_of, kept)
 
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
         analysers = self.analysers(experiment)
@@ -240,7 +262,7 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
         visits = Visits(self.settings(), parameters.rounds, parameters.dwell, context.seed)
         tally, taken, events = self.tally(context), 0, 0
         for entry in context.books.of(parameters):
-            visit, counts = int(entry["visit"]), self.counts_from(entry, context)
+            visit, counts = int(entry["visit"]), tally.counts_from(entry)
             if not (visit < len(visits) and visits.order[visit].name == counts.setting):
                 raise RunError(
                     f"visit {visit} of {context.books.run} was in {counts.setting}; here it is not. A run "
@@ -266,7 +288,8 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
             self._watch.follow(dwell)
         self.tally(context).add(dwell)
         self._dwell = dwell
-        context.announce(Happened("dwell", f"{name} for {seconds:g} s", dwell.window))
+        about = {"step": self.kind, "label": self.parameters.label, **dwell.window}
+        context.announce(Happened("dwell", f"{name} for {seconds:g} s", about))
         await context.let_pass(context.tags.lasts(seconds), doing, lambda: self.show(context))
         self._dwell = None
         self._coming_in.append(ComingIn(stay.visit, dwell, before))
@@ -310,8 +333,10 @@ class MeasuringStep(Step[M], Generic[M, D, C]):
         return all(error is not None and error <= wanted for error, wanted in errors)
 
     def _record_tracks(self, context: Context) -> Mapping[str, Track]:
-        """Keep how the delays drifted."""
-        name, tracks = self.tracks(context)
-        record = {followed: [asdict(point) for point in track.points] for followed, track in tracks.items()}
-        context.store_calibration(name, record)
+        """Keep how the delays drifted, by the name of each spoke."""
+        spokes = self.detectors(context.bench, context.experiment).spokes
+        tracks = dict(zip(spokes, self.tracker(context).tracks, strict=True))
+        record = {spoke: [asdict(point) for point in track.points] for spoke, track in tracks.items()}
+        whose = self.delays(context.experiment).removeprefix("delays")
+        context.store_calibration(f"delay_track{whose}", record)
         return tracks

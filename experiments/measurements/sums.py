@@ -49,6 +49,10 @@ class Sums(ABC, Generic[D_contra, C]):
         """What a dwell has counted until now."""
 
     @abstractmethod
+    def counts_from(self, entry: Mapping[str, Any]) -> C:
+        """What `Counts.to_json` has put into the books. ValueError for anything else."""
+
+    @abstractmethod
     def nothing(self, setting: str) -> C:
         """Counts of nothing in a setting, to be added to."""
 

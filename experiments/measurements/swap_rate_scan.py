@@ -6,14 +6,17 @@ than their errors say, and what is chosen by them is to be measured anew (`estim
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import ScanBsmWindow
 from experiments.config.settings import SwappingSettings
+from experiments.engine.bench import Bench
 from experiments.engine.events import Scan
+from experiments.engine.findings import Calibrations
 from experiments.engine.step import Context
 from experiments.estimators.estimate import Estimate
 from experiments.estimators.swapping import AtWindow, against_window, widest_window
@@ -102,6 +105,9 @@ class WindowsTally(Sums[WindowsDwell, WindowsCounts]):
     def counts_of(self, dwell: WindowsDwell) -> WindowsCounts:
         return WindowsCounts(dwell.setting, dwell.live_ps, dwell.fourfolds)
 
+    def counts_from(self, entry: Mapping[str, Any]) -> WindowsCounts:
+        return WindowsCounts.from_json(entry, len(self.windows))
+
     def nothing(self, setting: str) -> WindowsCounts:
         return WindowsCounts(setting, 0, np.zeros((len(self.windows), 4, 2, 2), np.int64))
 
@@ -171,28 +177,21 @@ class WindowsTally(Sums[WindowsDwell, WindowsCounts]):
         return scans
 
 
-class ScanBsmWindowStep(SwappingStep[ScanBsmWindow, WindowsDwell, WindowsCounts]):
+class ScanBsmWindowStep(SwappingStep[ScanBsmWindow, WindowsDwell, WindowsTally]):
     """`scan_bsm_window`."""
+
+    window_names: ClassVar[tuple[str, ...]] = ("spoke_window", "spoke_window_centre")
+    dwells = WindowsDwell
 
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def open_dwell(self, context: Context, setting: str, seconds: float) -> WindowsDwell:
-        windows, settings = self.parameters.windows, context.experiment.swapping
-        tracker = self.tracker(context)
+    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> WindowsSlice:
+        return WindowsSlice(self.parameters.windows, experiment.swapping, delays, window_ps)
 
-        def slice_of(window_ps: tuple[int, int]) -> WindowsSlice:
-            return WindowsSlice(windows, settings, tracker, window_ps)
-
-        channels = len(context.bench.detectors)
-        return WindowsDwell.open(setting, seconds, context.tags, channels, tracker, slice_of)
-
-    def tally(self, context: Context) -> WindowsTally:
-        return context.results.section(self.parameters, lambda: WindowsTally(self.parameters.windows))
-
-    def counts_from(self, entry: Mapping[str, Any], context: Context) -> WindowsCounts:
-        del context
-        return WindowsCounts.from_json(entry, len(self.parameters.windows))
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> WindowsTally:
+        del bench, experiment, calibrations
+        return WindowsTally(self.parameters.windows)
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)

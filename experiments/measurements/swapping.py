@@ -3,15 +3,15 @@
 How the settings are gone through, and what a run can rely on meanwhile, says `settings_loop`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from experiments.config.experiment import Experiment
 from experiments.config.plan import Basis, MeasureSwapping
+from experiments.engine.bench import Bench
+from experiments.engine.findings import Calibrations
 from experiments.engine.step import Context
 from experiments.measurements.analysers import CHSH, ZZ_XX_YY, Setting
-from experiments.measurements.dwell import Dwell, Slice
+from experiments.measurements.dwell import Delays, Dwell, Slice
 from experiments.measurements.swapping_measurement import SwappingStep
-from experiments.measurements.tally import Counts, Tally
+from experiments.measurements.tally import Tally
 
 SETTINGS: dict[Basis, tuple[Setting, ...]] = {
     "ZZ": (ZZ_XX_YY["ZZ"],),
@@ -22,28 +22,21 @@ SETTINGS: dict[Basis, tuple[Setting, ...]] = {
 """The settings of each basis."""
 
 
-class MeasureSwappingStep(SwappingStep[MeasureSwapping, Dwell, Counts]):
+class MeasureSwappingStep(SwappingStep[MeasureSwapping, Dwell, Tally]):
     """`measure_swapping`."""
+
+    keeps_heralds = True
+    dwells = Dwell
 
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def open_dwell(self, context: Context, setting: str, seconds: float) -> Dwell:
-        settings = context.experiment.swapping
-        tracker = self.tracker(context)
-        kept = context.tag_files.around_heralds(context.bench, settings, tracker)
-        channels = len(context.bench.detectors)
+    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> Slice:
+        return Slice(experiment.swapping, delays, window_ps)
 
-        def slice_of(window_ps: tuple[int, int]) -> Slice:
-            return Slice(settings, tracker, window_ps)
-
-        return Dwell.open(setting, seconds, context.tags, channels, tracker, slice_of, kept)
-
-    def tally(self, context: Context) -> Tally:
-        return context.results.section(self.parameters, lambda: Tally(context.bench.detectors))
-
-    def counts_from(self, entry: Mapping[str, Any], context: Context) -> Counts:
-        return Counts.from_json(entry, len(context.bench.detectors))
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> Tally:
+        del experiment, calibrations
+        return Tally(bench.detectors)
 
     def show(self, context: Context) -> None:
         tally = self.tally(context)

@@ -95,6 +95,9 @@ class Tally(Sums[Counted, Counts]):
     def counts_of(self, dwell: Counted) -> Counts:
         return Counts.of(dwell)
 
+    def counts_from(self, entry: Mapping[str, Any]) -> Counts:
+        return Counts.from_json(entry, len(self._detectors))
+
     def nothing(self, setting: str) -> Counts:
         return Counts.none(setting, len(self._detectors))
 

@@ -12,9 +12,11 @@ from math import pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureTomography
 from experiments.config.settings import PairSettings
-from experiments.engine.step import Context
+from experiments.engine.bench import Bench
+from experiments.engine.findings import Calibrations
 from experiments.estimators.analyser import IDEAL, AnalyserOptics, pair_elements
 from experiments.estimators.bell import BellState, Complex
 from experiments.estimators.tomography import (
@@ -50,12 +52,11 @@ class MeasureTomographyStep(PairStep[MeasureTomography]):
     def settings(self) -> list[Setting]:
         return [*NINE, *(NINE_SWAPPED if self.parameters.swap_outputs else ())]
 
-    def new_tally(self, context: Context) -> PairTally:
-        bench, pair = context.bench, self.pair(context.experiment)
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> PairTally:
+        pair = self.pair(experiment)
         channels = [[bench.channel(name) for name in bench.spoke_detectors(a)] for a in pair.analysers]
         optics = [
-            context.calibrations.find(OPTICS.format(analyser), AnalyserOptics) or IDEAL
-            for analyser in pair.analysers
+            calibrations.find(OPTICS.format(analyser), AnalyserOptics) or IDEAL for analyser in pair.analysers
         ]
         return StateTally(bench.detectors, pair, self.parameters, channels, optics)
 

@@ -7,9 +7,11 @@ the fidelity itself.
 
 from collections.abc import Mapping, Sequence
 
+from experiments.config.experiment import Experiment
 from experiments.config.plan import MeasureVisibility
 from experiments.config.settings import PairSettings
-from experiments.engine.step import Context
+from experiments.engine.bench import Bench
+from experiments.engine.findings import Calibrations
 from experiments.estimators import pairs
 from experiments.estimators.bell import BellState
 from experiments.measurements.analysers import ZZ_XX_YY, Setting
@@ -25,9 +27,9 @@ class MeasureVisibilityStep(PairStep[MeasureVisibility]):
     def settings(self) -> list[Setting]:
         return [ZZ_XX_YY[basis] for basis in self.parameters.bases]
 
-    def new_tally(self, context: Context) -> PairTally:
-        pair = self.pair(context.experiment)
-        return VisibilityTally(context.bench.detectors, pair, self.parameters.state)
+    def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> PairTally:
+        del calibrations
+        return VisibilityTally(bench.detectors, self.pair(experiment), self.parameters.state)
 
 
 FIGURES = tuple(name for name in MeasureVisibility.results if name != "pair_rate_hz")
