@@ -6,6 +6,7 @@ from experiments.calibrations.analyser_step import CalibrateAnalyserStep
 from experiments.calibrations.arm_balance import BalanceArmsStep
 from experiments.calibrations.delay_step import CalibrateDelaysStep
 from experiments.calibrations.detectors import CalibrateDetectorsStep
+from experiments.calibrations.hom_delay import ScanHomDelayStep
 from experiments.calibrations.pair_delays import CalibratePairDelaysStep
 from experiments.calibrations.polarization.step import (
     CompensatePolarizationStep,
@@ -43,6 +44,7 @@ STEPS: dict[str, type[Step[Any]]] = {
     "measure_visibility": MeasureVisibilityStep,
     "reference_polarization": ReferencePolarizationStep,
     "scan_bsm_window": ScanBsmWindowStep,
+    "scan_hom_delay": ScanHomDelayStep,
     "wait": WaitStep,
 }
 

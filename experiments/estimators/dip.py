@@ -34,6 +34,12 @@ class Dip:
     deviance: float
     freedom: int
 
+    def at(self, positions: Floats, shape: Shape, bin_width: float = 0.0) -> Floats:
+        """What it leaves at these positions, as a share of the level."""
+        depth = dip_shape(positions, bin_width, self.centre.value, self.tau.value, shape)
+        left: Floats = 1 - self.visibility.value * depth
+        return left
+
 
 def dip_shape(positions: Floats, width: float, centre: float | Floats, tau: float, shape: Shape) -> Floats:
     """The dip's depth in bins of this width about these positions, 1 at its bottom, averaged over each bin;

@@ -5,7 +5,7 @@ A new kind of step is one class in a module of this package and one line in `STE
 
 from collections.abc import Collection, Iterable
 
-from experiments.config.plan.interference import MeasureHom, ScanBsmWindow
+from experiments.config.plan.interference import MeasureHom, ScanBsmWindow, ScanHomDelay
 from experiments.config.plan.measuring import Basis, MeasureInSettings, MeasureSwapping, SeekDelays
 from experiments.config.plan.network import MeasurePairs
 from experiments.config.plan.pairs import (
@@ -52,6 +52,7 @@ __all__ = [
     "PlanStep",
     "ReferencePolarization",
     "ScanBsmWindow",
+    "ScanHomDelay",
     "SeekDelays",
     "SetPoint",
     "SwappingStep",
@@ -80,6 +81,7 @@ STEPS: dict[str, type[PlanStep]] = {
         MeasureVisibility,
         ReferencePolarization,
         ScanBsmWindow,
+        ScanHomDelay,
         Wait,
     )
 }
