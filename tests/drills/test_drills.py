@@ -283,8 +283,8 @@ def go_through(bench: DrillBench, run: DrilledRun, failure: str, step: str) -> f
     time.sleep(0.2 if step != "bring_up" else 0.0)  # somewhere within the step
     guardian = run.guardian()
     moment = time.time()
+    run.fire.touch()  # first of all: what is known before it does not count
     with fault(bench, failure):
-        run.fire.touch()
         if failure == "the guardian's death":
             guardian.kill()
         elif failure.startswith("SIG"):
