@@ -105,8 +105,12 @@ def use_optics(context: Context, analyser: str, optics: AnalyserOptics) -> None:
     qwp, hwp = _mounts(context.bench, analyser)
     context.bench.zeros_rad[qwp.name] = optics.qwp_zero_rad
     context.bench.zeros_rad[hwp.name] = optics.hwp_zero_rad
-    turned = replace(optics, qwp_zero_rad=0.0, hwp_zero_rad=0.0)
-    context.calibrations.put(OPTICS.format(analyser), turned)
+    context.calibrations.put(OPTICS.format(analyser), without_zeros(optics))
+
+
+def without_zeros(optics: AnalyserOptics) -> AnalyserOptics:
+    """What is left when the mounts are turned so that the zeros do not matter."""
+    return replace(optics, qwp_zero_rad=0.0, hwp_zero_rad=0.0)
 
 
 def take_over_optics(context: Context) -> None:
@@ -121,7 +125,7 @@ def take_over_optics(context: Context) -> None:
         name = OPTICS.format(analyser)
         known = None if analyser in own else context.fresh_calibration(name)
         if known is not None and known.is_fresh(datetime.now(UTC), policy.valid_for):
-            use_optics(context, analyser, _optics_in(known.record))
+            use_optics(context, analyser, optics_in(known.record))
             context.use_calibration(name, {**known.record, "taken_over": {"run": known.run}})
             message = f"{name} of {known.run}"
             details = {"calibration": name, "run": known.run}
@@ -151,7 +155,10 @@ def _record(found: AnalyserFit) -> dict[str, object]:
     return {"convention": convention, **figures, "chi2_per_dof": found.chi2_per_dof}
 
 
-def _optics_in(record: Mapping[str, Any]) -> AnalyserOptics:
+def optics_in(record: Mapping[str, Any]) -> AnalyserOptics:
+    """What the record of a calibration says of an analyser. KeyError, TypeError or ValueError where it says
+    nothing of the kind."""
+
     def of(name: str) -> float:
         return float(record[name]["value"])
 
