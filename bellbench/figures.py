@@ -25,9 +25,25 @@ FIGURES = {
     "heralding_first": ("heralding, first analyser", ""),
     "heralding_second": ("heralding, second analyser", ""),
     "correlation_width_ps": ("correlation width", "ps"),
+    "heralds_hz": ("heralds", "1/s"),
+    "hom_visibility": ("HOM visibility", ""),
+    "hom_dip_visibility": ("HOM visibility, by the dip", ""),
+    "hom_dip_tau_ps": ("HOM dip, decay", "ps"),
+    "hom_dip_centre_ps": ("HOM dip, centre", "ps"),
+    "hom_scan_visibility": ("HOM visibility, by the delay scan", ""),
+    "hom_scan_centre_ps": ("HOM delay scan, centre", "ps"),
+    "hom_scan_width_ps": ("HOM delay scan, width", "ps"),
+    "widest_window_s": ("widest BSM window", "s"),
+    "pairs_measured": ("pairs of nodes measured", ""),
+    "polarization_probe_fidelity": ("polarization, fidelity of probes", ""),
+    "polarization_pair_fidelity": ("polarization, fidelity of pairs", ""),
+    "uptime": ("uptime", ""),
+    "duty_cycle": ("duty cycle", ""),
 }
 """Name and unit of each, in the order in which people look for them."""
 BELL_STATES = {"psi_minus": "Ψ⁻", "psi_plus": "Ψ⁺", "phi_minus": "Φ⁻", "phi_plus": "Φ⁺"}
+_LEAST = "_least"
+"""How a figure ends that is the least of all pairs of nodes."""
 _UNITS = {"hz": "1/s", "s": "s", "ps": "ps", "k": "K"}
 
 
@@ -47,6 +63,9 @@ def _label(figure: str) -> tuple[str, str]:
         if stem != figure:
             label, unit = _label(stem)
             return f"{label}, {letters}", unit
+    if figure.endswith(_LEAST):
+        label, unit = _label(figure.removesuffix(_LEAST))
+        return f"{label}, least of all pairs", unit
     stem, _, last = figure.rpartition("_")
     if stem and last in _UNITS:
         return stem.replace("_", " "), _UNITS[last]

@@ -8,8 +8,9 @@ from typing import Any
 
 from bellbench.figures import label_of
 from bellbench.report import figures, found
+from bellbench.report.assumed import assumptions
 from bellbench.report.blocks import Block, Heading, Paragraph, Plot, Report, Table
-from bellbench.report.reported import ReportedRun, Row, details_of
+from bellbench.report.reported import SOURCES, ReportedRun, Row, details_of
 from bellbench.text import duration, with_error
 from experiments.archive.journal import Event
 
@@ -20,7 +21,6 @@ KEY_FIGURES = ("chsh_s", "fidelity", "swap_rate_hz", "visibility_zz")
 """Those in large type, of those that were measured; of a run with none of them the first ones."""
 EVENTS = 120
 """Of many events the last ones are printed."""
-SOURCES = "config.source"
 QUIET_EVENTS = ("instrument",)
 """Events that stand elsewhere in the report."""
 
@@ -64,10 +64,12 @@ def _key_figures(run: ReportedRun) -> Iterator[tuple[str, str, str]]:
 def _blocks(run: ReportedRun) -> Iterator[Block]:
     yield Heading("Results")
     yield from _results(run)
-    yield from _plots(found.beside_published(run), found.correlations(run), *found.density_matrices(run))
+    yield from _plots(found.beside_published(run), *found.correlations(run), *found.density_matrices(run))
     yield from _plots(figures.scans(run), figures.growth(run))
     yield Heading("What was asked")
     yield from _asked(run)
+    yield Heading("What is assumed")
+    yield from _assumed(run)
     yield Heading("What was done")
     yield from _plots(figures.timeline(run), figures.peaks(run), figures.rates(run), figures.tracks(run))
     yield from _plots(figures.polarization(run))
@@ -89,21 +91,21 @@ def _results(run: ReportedRun) -> Iterator[Block]:
     known = run.figures()
     if not known:
         yield Paragraph("The run has no results.", "note")
-        return
     rows = []
-    for name, figure in known.items():
+    for name in dict.fromkeys([*known, *run.published]):
         label, unit = label_of(name)
-        theirs = run.published.get(name) or {}
-        ours = with_error(figure["value"], figure.get("error"))
+        figure, theirs = known.get(name), run.published.get(name) or {}
         rows.append(
             (
                 figures.sentence(label),
-                f"{ours} {unit}".strip(),
+                _measured(figure, unit) if figure else "not measured",
                 _published(theirs, unit),
-                _apart(figure, theirs),
+                _apart(figure, theirs) if figure else "",
                 theirs.get("source") or "",
             )
         )
+    if not rows:
+        return
     yield Table(
         ("Figure", "Measured", "Published", "Apart", "Source"), rows, (2.5, 2.3, 1.2, 0.9, 3.6), "Figures"
     )
@@ -118,6 +120,15 @@ def _results(run: ReportedRun) -> Iterator[Block]:
         notes.append("the run did not complete: these are the figures so far")
     notes.append("errors are one standard error; Apart is the distance from the published value in them")
     yield Paragraph(". ".join(note[:1].upper() + note[1:] for note in notes) + ".", "note")
+
+
+def _measured(figure: Row, unit: str) -> str:
+    """A figure as it was counted and, where that is known, less its accidentals."""
+    found = [f"{with_error(figure['value'], figure.get('error'))} {unit}".strip()]
+    less = figure.get("subtracted")
+    if isinstance(less, Mapping) and less.get("value") is not None:
+        found.append(f"{with_error(less['value'], less.get('error'))} less accidentals")
+    return "; ".join(found)
 
 
 def _published(theirs: Row, unit: str) -> str:
@@ -157,6 +168,21 @@ def _asked(run: ReportedRun) -> Iterator[Block]:
             yield Paragraph(f"{name.capitalize()}: {_flat(experiment[name])}. In SI units.", "note")
     if not rows:
         yield Paragraph("The configuration cannot be read.", "note")
+
+
+def _assumed(run: ReportedRun) -> Iterator[Block]:
+    rows = [
+        (f"{name}: {each.of}", each.stated, each.remark)
+        for name, text in run.sources.items()
+        for each in assumptions(text)
+    ]
+    if rows:
+        yield Table(
+            ("Of", "Value", "What is said of it"), rows, (3.2, 3, 3), "Values without a published source"
+        )
+        yield Paragraph("As the files state them; what a command line has set stands in the command.", "note")
+    else:
+        yield Paragraph("No value of the files is marked as assumed or fitted.", "note")
 
 
 def _flat(data: Any) -> str:
@@ -287,10 +313,8 @@ def _command(run: ReportedRun) -> str:
     """What carries the run out again, from beside its folder."""
     about = run.about
     named = re.compile(rf"^experiment: *{re.escape(str(about.get('experiment')))} *(#.*)?$", re.MULTILINE)
-    files = sorted((run.path / SOURCES).rglob("*.yaml"))
     file = next(
-        (str(f.relative_to(run.path.parent)) for f in files if named.search(f.read_text(errors="replace"))),
-        "FILE",
+        (f"{run.name}/{SOURCES}/{name}" for name, text in run.sources.items() if named.search(text)), "FILE"
     )
     values = {**(about.get("overrides") or {}), **((about.get("sweep") or {}).get("values") or {})}
     changes = [

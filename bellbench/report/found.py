@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 DENSITY_MATRIX = "density_matrix"
+SETTINGS = "settings"
+MOST_PLOTS = 6
+"""Of correlations; many pairs of nodes have a plot that shows them all."""
 BASIS = ("HH", "HV", "VH", "VV")
 
 
@@ -77,30 +80,45 @@ def _beside(axes: "Axes", name: str, ours: Row, theirs: Row) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def correlations(run: ReportedRun) -> Plot | None:
-    """The correlation E of each setting of the analysers, by heralded state."""
-    settings = {
-        name: found["correlation"]
-        for name, found in (run.results.get("settings") or {}).items()
-        if isinstance(found, Mapping) and isinstance(found.get("correlation"), Mapping)
+def correlations(run: ReportedRun) -> list[Plot]:
+    """The correlation E of each setting of the analysers, for every measurement that has settings."""
+    plots: list[Plot] = []
+    for name, settings in run.results.items():
+        whose, _, what = name.rpartition(".")
+        if what == SETTINGS and isinstance(settings, Mapping):
+            found = {setting: _series(each) for setting, each in settings.items()}
+            if any(found.values()) and len(plots) < MOST_PLOTS:
+                plots.append(_correlations(whose, found))
+    return plots
+
+
+def _series(setting: Any) -> dict[str, Row]:
+    """The estimates of one setting by what they are called: of each heralded state, or of the pairs of one
+    source as counted and less accidentals."""
+    found = setting.get("correlation") if isinstance(setting, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    if "value" in found:
+        found = {"as counted": found, "less accidentals": found.get("subtracted")}
+    return {
+        BELL_STATES.get(name, name.replace("_", " ")): each for name, each in found.items() if _known(each)
     }
-    if not settings:
-        return None
-    states = list(dict.fromkeys(state for found in settings.values() for state in found))
+
+
+def _correlations(whose: str, settings: Mapping[str, Mapping[str, Row]]) -> Plot:
+    names = list(dict.fromkeys(name for found in settings.values() for name in found))
 
     def draw(figure: "FigureBase") -> None:
         axes = figure.subplots()
         figure.subplots_adjust(left=0.09, right=0.985, top=0.88, bottom=0.14)
-        wide = 0.8 / max(len(states), 1)
-        for n, state in enumerate(states):
-            known = [
-                (k, found[state]) for k, found in enumerate(settings.values()) if _known(found.get(state))
-            ]
-            x = [k + (n - (len(states) - 1) / 2) * wide for k, _ in known]
+        wide = 0.8 / len(names)
+        for n, name in enumerate(names):
+            known = [(k, found[name]) for k, found in enumerate(settings.values()) if name in found]
+            x = [k + (n - (len(names) - 1) / 2) * wide for k, _ in known]
             axes.bar(
                 x, [e["value"] for _, e in known], wide * 0.92, yerr=[e.get("error") or 0 for _, e in known],
                 color=TONES[n % len(TONES)], alpha=0.85, ecolor=INK, error_kw={"elinewidth": 0.8},
-                label=BELL_STATES.get(state, state.replace("_", " ")),
+                label=name,
             )  # fmt: skip
         axes.axhline(0, color=QUIET, linewidth=0.7)
         axes.set_xticks(range(len(settings)), list(settings), color=INK)
@@ -108,9 +126,8 @@ def correlations(run: ReportedRun) -> Plot | None:
         axes.set_ylabel("correlation E")
         axes.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
 
-    return Plot(
-        "correlations", "Correlation of the outcomes in each setting, by heralded Bell state.", draw, 2.0
-    )
+    caption = f"Correlation of the outcomes in each setting{f' of {whose}' if whose else ''}."
+    return Plot(f"correlations {whose}".strip(), caption, draw, 2.0)
 
 
 def _known(estimate: Any) -> bool:
@@ -132,7 +149,7 @@ def _matrix(value: Any) -> NDArray[np.complex128] | None:
     """A square matrix, stored as real and imaginary part, or with pairs of numbers as elements."""
     try:
         if isinstance(value, Mapping):
-            made = np.array(value["real"], float) + 1j * np.array(value["imag"], float)
+            made = np.array(value["real"], float) + 1j * np.array(value["imaginary"], float)
         else:
             parts = np.array(value, float)
             made = parts if parts.ndim == 2 else parts[..., 0] + 1j * parts[..., 1]

@@ -17,6 +17,7 @@ from experiments.archive.journal import Journal, read_journal
 from experiments.archive.stored import StoredRun
 
 Row = Mapping[str, Any]
+SOURCES = "config.source"
 
 
 class ReportedRun(StoredRun):
@@ -56,6 +57,15 @@ class ReportedRun(StoredRun):
             return read_journal(self.path)
         except OSError:
             return Journal()
+
+    @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """The texts of the files as they were given, by their names."""
+        folder = self.path / SOURCES
+        return {
+            str(file.relative_to(folder)): file.read_text(errors="replace")
+            for file in sorted(folder.rglob("*.yaml"))
+        }
 
     @cached_property
     def duration_s(self) -> float:

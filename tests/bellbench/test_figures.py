@@ -18,6 +18,7 @@ from bellbench.figures import label_of, place_of
         ("measure_chsh.pair_rate_hz", ("measure_chsh: pair rate, raw", "1/s")),
         ("settings.ZZ.correlation", ("settings.ZZ: correlation", "")),
         ("dip_width_ps", ("dip width", "ps")),
+        ("pair_rate_hz_least", ("pair rate, raw, least of all pairs", "1/s")),
     ],
 )
 def test_what_a_figure_is_called(name: str, called: tuple[str, str]) -> None:

@@ -13,12 +13,17 @@ from click.testing import CliRunner
 
 from bellbench.commands.report import report
 from bellbench.commands.runs import runs as runs_command
+from bellbench.figures import FIGURES, label_of
+from bellbench.report.assumed import assumptions
 from bellbench.report.blocks import Heading, Paragraph, Plot, Table
 from bellbench.report.comparison import comparison_of
 from bellbench.report.content import report_of
+from bellbench.report.figures import sentence
 from bellbench.report.html import html_of
 from bellbench.report.pdf import _wrapped
 from bellbench.report.reported import ReportedRun
+from experiments.config.files import load_experiment
+from experiments.config.plan import result_names
 from tests.bellbench.dashboard_stream import RUN, MadeUpRun
 
 SWAPPED = {"value": 1.62, "error": 0.04}
@@ -36,7 +41,7 @@ RESULTS = {
     "bell_pair": {
         "density_matrix": {
             "real": [[0.5, 0, 0, 0.5], [0] * 4, [0] * 4, [0.5, 0, 0, 0.5]],
-            "imag": [[0] * 4] * 4,
+            "imaginary": [[0] * 4] * 4,
         }
     },
     "published": {
@@ -58,6 +63,16 @@ ABOUT = {
     "overrides": {"plan.2.dwell": 5},
     "tags_lost": {"hub_tagger": 12, "alice_tagger": 0},
 }
+SOURCE = """\
+# Status of numbers: [pub] published, [assumed] no source.
+experiment: made_up # not an assumption
+settings:
+  window: &w 800 ps # [assumed] full width
+  # Times are [pub]. Powers are [fitted],
+  # all three of them.
+  powers:
+    alice: {low: 1 mW} # [pub]; [assumed]
+"""
 CALIBRATIONS = {
     "delays": {
         "utc": "2026-11-22T03:10:30Z",
@@ -93,7 +108,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made.folder / name).write_text(json.dumps(data))
     (made.folder / "config.resolved.yaml").write_text(yaml.safe_dump({"experiment": {"plan": plan}}))
     (made.folder / "config.source").mkdir()
-    (made.folder / "config.source/made_up.yaml").write_text("experiment: made_up\n")
+    (made.folder / "config.source/made_up.yaml").write_text(SOURCE)
     return made.folder
 
 
@@ -147,8 +162,8 @@ def test_everything_is_there(stored: Path, text: str) -> None:
     content = report_of(ReportedRun(stored))
     headings = [block.text for block in content.blocks if isinstance(block, Heading)]
     assert headings == [
-        "Results", "What was asked", "What was done", "Calibrations", "Events and downtime",
-        "Safe state and instruments", "How to reproduce it",
+        "Results", "What was asked", "What is assumed", "What was done", "Calibrations",
+        "Events and downtime", "Safe state and instruments", "How to reproduce it",
     ]  # fmt: skip
     plots = {block.name for block in content.blocks if isinstance(block, Plot)}
     assert plots == {
@@ -164,6 +179,65 @@ def test_everything_is_there(stored: Path, text: str) -> None:
         assert words in text
     captions = [block.caption for block in content.blocks if isinstance(block, Table)]
     assert len(captions) == len(set(captions))
+
+
+def test_what_is_assumed_is_printed_with_where_it_stands(stored: Path) -> None:
+    tables = [block for block in report_of(ReportedRun(stored)).blocks if isinstance(block, Table)]
+    (table,) = (table for table in tables if table.head[0] == "Of")
+    assert list(table.rows) == [
+        ("made_up.yaml: settings window", "800 ps", "[assumed] full width"),
+        ("made_up.yaml: settings powers", "", "Powers are [fitted], all three of them."),
+        ("made_up.yaml: settings powers alice", "{low: 1 mW}", "[pub]; [assumed]"),
+    ]
+    assert list(assumptions("\x00: [\n  - # [assumed]\n{")) == [("", "-", "[assumed]")]  # no YAML at all
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_each_published_figure_of_a_shipped_experiment_stands_beside_ours(
+    hardly_begun: Path, file: Path
+) -> None:
+    """Every step of the plan finds all that it says it finds; what is printed is told by name and unit."""
+    loaded = load_experiment(file)
+    published = loaded.experiment.published
+    assert published
+    found = {name: {"value": 3.0, "error": 0.1} for name in result_names(loaded.experiment.plan)}
+    told = {name: each.model_dump(exclude_none=True) for name, each in published.items()}
+    (hardly_begun / "results.json").write_text(json.dumps({**found, "published": told}))
+    (hardly_begun / "config.source").mkdir()
+    for name, source in loaded.sources.items():
+        (hardly_begun / "config.source" / Path(name).name).write_text(source)
+    report = report_of(ReportedRun(hardly_begun))
+    tables = {block.head[0]: block for block in report.blocks if isinstance(block, Table)}
+    rows = {row[0]: row for row in tables["Figure"].rows}
+    for name, theirs in published.items():
+        label, unit = label_of(name)
+        _, ours, beside, apart, source = rows[sentence(label)]
+        assert name.rpartition(".")[2].removesuffix("_least") in FIGURES
+        assert ours == f"3.00 ± 0.10 {unit}".strip()
+        assert beside.endswith(unit)
+        assert any(digit in beside for digit in "123456789")
+        assert apart.endswith("σ") or theirs.error is None
+        assert source == theirs.source
+    assert len(tables["Of"].rows) > 10
+
+
+def test_a_published_figure_that_was_not_measured_is_named(hardly_begun: Path) -> None:
+    published = {"chsh_s": {"above": 2.0, "source": "theirs"}}
+    (hardly_begun / "results.json").write_text(json.dumps({"published": published}))
+    assert row_of(hardly_begun, "CHSH S") == ("CHSH S", "not measured", "> 2", "", "theirs")
+
+
+def test_a_pair_is_reported_as_counted_and_less_accidentals(hardly_begun: Path) -> None:
+    s = {"value": 2.6, "error": 0.02, "subtracted": {"value": 2.7, "error": 0.03}}
+    e = {"value": 0.6, "error": 0.02, "subtracted": {"value": 0.7, "error": 0.03}}
+    results = {"chsh_s": s, "measure_chsh.settings": {"A0B0": {"correlation": e}}}
+    (hardly_begun / "results.json").write_text(json.dumps(results))
+    assert row_of(hardly_begun, "CHSH S")[1] == "2.600 ± 0.020; 2.700 ± 0.030 less accidentals"
+    text = html(hardly_begun)
+    assert "Correlation of the outcomes in each setting of measure_chsh." in text
 
 
 def test_the_file_needs_nothing_beside_it(text: str) -> None:
@@ -213,7 +287,7 @@ def test_a_report_is_made_of_what_is_left(folder: Path, missing: str, how: str) 
     else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\xff\x00{")
     blocks = report_of(ReportedRun(folder)).blocks
-    assert sum(isinstance(block, Heading) for block in blocks) == 7
+    assert sum(isinstance(block, Heading) for block in blocks) == 8
     assert any(isinstance(block, Paragraph) and block.kind == "code" for block in blocks)
 
 
