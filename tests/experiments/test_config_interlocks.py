@@ -122,7 +122,8 @@ def test_clear_goes_on_from_when_and_must_lie_on_the_other_side() -> None:
 def experiment(folder: Path, more: str, testbed: str = "") -> Path:
     (folder / "testbeds").mkdir()
     stands = (CONFIGS / "testbeds/nyc.yaml").read_text()
-    (folder / "testbeds/nyc.yaml").write_text(f"{stands}\n{testbed}")
+    free = re.sub(r"(?m)^limits:\n(  .*\n)+", "", stands)
+    (folder / "testbeds/nyc.yaml").write_text(f"{free}\n{testbed}")
     file = folder / "it.yaml"
     file.write_text((CONFIGS / "nyc_swapping.yaml").read_text() + more)
     return file
