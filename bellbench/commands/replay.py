@@ -32,7 +32,9 @@ def _of_detectors(ctx: click.Context, param: click.Parameter, values: tuple[str,
 @runs_option()
 @click.option("--bsm-window", type=POSITIVE_PS, help="Full width on the difference of the two hub times.")
 @click.option("--spoke-window", type=POSITIVE_PS, help="Full width on the time of a spoke's click.")
-@click.option("--centre", type=TIME_PS, help="Of the spoke window, after the correlation peak.")
+@click.option("--window", type=POSITIVE_PS, help="Of pairs: full width on the time between both clicks.")
+@click.option("--centre", type=TIME_PS, help="Of the spoke window, or of that of pairs, after the peak.")
+@click.option("--pair", help="The pair whose window is meant; without, the windows of all pairs.")
 @click.option(
     "--delay",
     "delays",
@@ -50,7 +52,9 @@ def replay(
     runs: Path,
     bsm_window: int | None,
     spoke_window: int | None,
+    window: int | None,
     centre: int | None,
+    pair: str | None,
     delays: Mapping[str, int],
     out: Path | None,
     as_json: bool,
@@ -58,16 +62,16 @@ def replay(
     """Count the tags of RUN again; what is not given is as in the run, and nothing of the run is changed.
 
     RUN is the beginning or the end of a run's name, or `last`. With the run's own windows and delays its
-    results come out again. Refused is what the stored tags cannot tell, such as windows beyond those around
-    which tags were kept.
+    results come out again. Refused is what the run did not count with, and what its stored tags cannot tell,
+    such as windows beyond those around which tags were kept.
     """
     from bellbench.commands.tags.reading import ProgressBar
+    from experiments.archive.changes import Changes
     from experiments.archive.counting import ReplayError
-    from experiments.archive.replay import Changes
     from experiments.archive.replay import replay as count_again
 
     stored = opened(run, runs)
-    changes = Changes(bsm_window, spoke_window, centre, delays)
+    changes = Changes(bsm_window, spoke_window, window, centre, pair, delays)
     try:
         with ProgressBar(f"counting {stored.name} again") as bar:
             found = count_again(stored, changes, bar.show)

@@ -1,38 +1,70 @@
-"""What a stored swapping run says of its counting: dwells, recordings with their delays, windows.
+"""What a stored run says of its counting: its measurements, and their stays with the delays in force.
 
-Made from documents.jsonl and the configuration alone, so it is there also for a run that was killed.
+Made from documents.jsonl and the configuration alone, so it is there also for a run that was killed. How a
+slice is counted and what tally there is, the steps of the plan say themselves.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from drivers.units import AS_SI
+from experiments.archive.delays import Calibrated, Clocks, Look
+from experiments.archive.journal import Event
 from experiments.archive.stored import StoredRun
-from experiments.calibrations.delays import ClockRate, DelayCalibration, rate_sigma
-from experiments.calibrations.tracking import DelayTracker
-from experiments.config.experiment import Record
-from experiments.config.plan import MeasureSwapping
-from experiments.config.settings import SwappingSettings
+from experiments.calibrations.analyser_step import optics_in, without_zeros
+from experiments.calibrations.delay_search import Detectors
+from experiments.config.experiment import Experiment
+from experiments.config.plan import STEPS, CalibratePairDelays, MeasurePairs
+from experiments.config.testbed import Testbed
+from experiments.engine.bench import Bench
 from experiments.engine.books import COUNTED
+from experiments.engine.findings import Calibrations, Results, Section
+from experiments.engine.registry import make_step
+from experiments.measurements.analysers import OPTICS
+from experiments.measurements.dwell import FIRST_LOOK_PS
+from experiments.measurements.settings_loop import MeasuringStep
 from timetags.clocks.affine import AffineClock
 
-PS = 10**12
+SECTIONS = ("experiment", "testbed", "settings", "pairs", "record")
+"""What counting goes by of an experiment, besides the plan."""
+
+NOBODY = Detectors({}, ())
+"""Of a calibration that no measurement of the plan takes."""
+Key = tuple[str, str | None]
+"""Kind and label of a step, which tell its results from those of all others."""
+Measurement = MeasuringStep[Any, Any, Any]
 
 
 class ReplayError(Exception):
     """The run cannot be counted again, or not so; the message says why."""
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """A step that counts, itself or by the measurements that it consists of."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def counting(self) -> tuple[Measurement, ...]: ...
+    def section(
+        self, bench: Bench, experiment: Experiment, calibrations: Calibrations, results: Results
+    ) -> Section: ...
+
+
 @dataclass(frozen=True)
 class StoredDwell:
-    """A stay in a setting that counts, from `begin_ps` to `end_ps` of hub time. `step` is the number of its
-    step in the plan, from 1."""
+    """A stay of the measurement `of` in a setting, from `begin_ps` to `end_ps` of hub time, with its delays
+    and the clocks of all taggers as they were in force."""
 
+    of: Key
     setting: str
     begin_ps: int
     end_ps: int
-    step: int
+    calibrated: Calibrated
+    clocks: Mapping[str, AffineClock]
 
     @property
     def window_ps(self) -> tuple[int, int]:
@@ -41,138 +73,201 @@ class StoredDwell:
 
 @dataclass(frozen=True)
 class TakenOver:
-    """A stay that another run has counted, and that this one took over into its step of this label."""
+    """A stay that another run has counted, and that this one took over into its measurement `of`."""
 
+    of: Key
     run: str
     window_ps: tuple[int, int]
-    label: str | None
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a look at the delay of a spoke found (see `timetags.clocks.track.TrackPoint`)."""
-
-    spoke: str
-    time_ps: int
-    offset_ps: float
-    error_ps: float
 
 
 @dataclass
-class Calibrated:
-    """The delays from one calibration on: of taggers and detectors in ps, found at `middle_ps` of hub time
-    with `error_ps`, and the looks that followed."""
-
-    middle_ps: int
-    error_ps: float
-    shifts_ps: Mapping[str, int]
-    delays_ps: Mapping[str, int]
-    looks: list[Look] = field(default_factory=list)
-    rates: Mapping[str, ClockRate] = field(default_factory=dict)
-    """Of taggers whose clocks ran free."""
-
-    def clock(self, tagger: str) -> AffineClock:
-        """The clock of a tagger with the hub's as time base."""
-        return DelayCalibration(self.shifts_ps, {}, (), 1.0, self.rates).clock(tagger)
-
-
 class Counting:
-    """How a run counted. Raises ReplayError when its folder does not tell."""
+    """How a run counted. `steps` are those of the plan that count, in its order."""
 
-    def __init__(self, run: StoredRun) -> None:
-        experiment, testbed = (run.config.get(part, {}) for part in ("experiment", "testbed"))
-        if not experiment.get("settings"):
-            raise ReplayError(f"{run.name} is no swapping run: only those can be counted again")
-        self.settings = SwappingSettings.model_validate(experiment["settings"], context=AS_SI)
-        self.record = Record.model_validate(experiment["record"], context=AS_SI)
-        self.steps: dict[int, MeasureSwapping] = {
-            number: MeasureSwapping.model_validate(step[MeasureSwapping.kind], context=AS_SI)
-            for number, step in enumerate(experiment["plan"], 1)
-            if MeasureSwapping.kind in step
-        }
-        """By their number in the plan."""
-        self.detectors: tuple[str, ...] = tuple(testbed["detectors"])
-        self.tagger_of = {
-            name: detector["tagger"].rpartition(".")[0] for name, detector in testbed["detectors"].items()
-        }
-        self.taggers = [name for name in testbed["instruments"] if name in self.tagger_of.values()]
-        """Those that a detector feeds, in the order in which the run merged them."""
-        hub = testbed["bell_state_measurements"][self.settings.bell_state_measurement]["outputs"]
-        self.hub = tuple(hub[port] for port in ("cH", "cV", "dH", "dV"))
-        self.spokes = tuple(
-            (outputs["H"], outputs["V"])
-            for outputs in (testbed["analysers"][spoke]["outputs"] for spoke in self.settings.spokes)
-        )
-        self.dwells: list[StoredDwell] = []
-        self.taken_over: list[TakenOver] = []
-        self.calibrations: list[Calibrated] = []
-        self._read(run)
+    run: str
+    experiment: Experiment
+    bench: Bench
+    steps: tuple[Counts, ...]
+    began: set[str] = field(default_factory=set)
+    """The kinds of step that the run has come to."""
+    dwells: list[StoredDwell] = field(default_factory=list)
+    """Those that count, in the order of time."""
+    taken_over: list[TakenOver] = field(default_factory=list)
+    known: dict[Key, Calibrations] = field(default_factory=dict)
+    """By measurement that has counted: what was known of the analysers by then."""
 
-    def channel(self, detector: str) -> int:
-        """The channel of a detector in the run's tags."""
-        return self.detectors.index(detector)
+    @property
+    def measurements(self) -> dict[Key, Measurement]:
+        """All that the plan has."""
+        found: dict[Key, Measurement] = {}
+        for step in self.steps:
+            for part in step.counting:
+                found.setdefault((part.kind, part.parameters.label), part)
+        return found
 
-    def calibration_of(self, dwell: StoredDwell) -> Calibrated:
-        """The one that was in force in a dwell."""
-        before = [found for found in self.calibrations if found.middle_ps < dwell.begin_ps]
-        if not before:
-            raise ReplayError(f"no calibration of the delays is on record from before {dwell.setting}")
-        return before[-1]
+    @property
+    def measured(self) -> list[Measurement]:
+        """Those of which there are stays."""
+        return [step for key, step in self.measurements.items() if key in self.known]
 
-    def tracker(self, calibrated: Calibrated, more_ps: Mapping[str, int]) -> DelayTracker:
-        """A tracker as the run had it after this calibration, before any look; `more_ps` is added to the
-        delays of detectors."""
-        delays = {
-            self.channel(name): delay + more_ps.get(name, 0) for name, delay in calibrated.delays_ps.items()
-        }
-        return DelayTracker(
-            [self.channel(name) for name in self.hub],
-            [[self.channel(name) for name in spoke] for spoke in self.spokes],
-            delays,
-            calibrated.middle_ps,
-            calibrated.error_ps,
-            rate_sigma(rate.error for rate in calibrated.rates.values()),
-        )
-
-    def _read(self, run: StoredRun) -> None:
-        journal = run.journal
-        step = 0
-        for event in journal.events:
-            data = event.data
-            match event.stream:
-                case "step" if data.get("phase") == "began":
-                    step = data["number"]
-                case "delays" if self.calibrations:
-                    look = Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"])
-                    self.calibrations[-1].looks.append(look)
-                case "happened":
-                    self._happened(str(data.get("event")), event.details, step, run.about.get("run"))
-                case _:
-                    pass
-        vetoed = [(details["begin_ps"], details["end_ps"]) for details in journal.happened("vetoed")]
-        self.dwells = [dwell for dwell in self.dwells if dwell.window_ps not in vetoed]
-        if not (self.dwells or self.taken_over):
-            raise ReplayError(f"{run.name} counted nothing: there is no dwell on record")
-
-    def _happened(self, event: str, details: Mapping[str, Any], step: int, run: str | None) -> None:
-        if event == "calibrated" and details.get("calibration") == "delays":
-            self.calibrations.append(_calibrated(details))
-        elif event == "dwell":
-            self.dwells.append(StoredDwell(details["setting"], details["begin_ps"], details["end_ps"], step))
-        elif event == COUNTED and details["step"] == MeasureSwapping.kind and details["run"] != run:
-            window = details["begin_ps"], details["end_ps"]
-            self.taken_over.append(TakenOver(details["run"], window, details["label"]))
+    @property
+    def taggers(self) -> list[str]:
+        """Those that a detector feeds, in the order in which the run merged their streams."""
+        return [name for name in self.bench.testbed.instruments if self.bench.inputs(name)]
 
 
-def _calibrated(details: Mapping[str, Any]) -> Calibrated:
-    fine = details["detector_delays"]
-    return Calibrated(
-        middle_ps=details["middle_ps"],
-        error_ps=max(delay["uncertainty"] for delay in fine.values()),
-        shifts_ps={tagger: shift["value"] for tagger, shift in details["tagger_shifts"].items()},
-        delays_ps={name: round(delay["value"]) for name, delay in fine.items()},
-        rates={
-            tagger: ClockRate(rate["value"], rate["uncertainty"], details["tagger_rates_at_ps"][tagger])
-            for tagger, rate in details.get("tagger_rates", {}).items()
-        },
+def counting_of(run: StoredRun) -> Counting:
+    """How a run counted. Raises ReplayError when it did not, and KeyError, TypeError, ValueError or OSError
+    when its folder does not tell."""
+    stored: Mapping[str, Any] = run.config["experiment"]
+    plan = tuple(
+        STEPS[kind].model_validate(parameters, context=AS_SI)
+        for step in stored["plan"]
+        for kind, parameters in step.items()
     )
+    sections = {name: stored[name] for name in SECTIONS if name in stored}
+    experiment = Experiment.model_validate({**sections, "plan": plan}, context=AS_SI)
+    bench = Bench(Testbed.model_validate(run.config["testbed"], context=AS_SI), {})
+    steps = tuple(step for step in map(make_step, plan) if isinstance(step, Counts))
+    counting = Counting(run.name, experiment, bench, steps)
+    reader = _Reader(counting, run)
+    for event in run.journal.events:
+        reader.take(event)
+    reader.end()
+    if not (counting.dwells or counting.taken_over):
+        raise ReplayError(f"{run.name} counted nothing: there is no dwell on record")
+    return counting
+
+
+class _Reader:
+    """Reads the journal of a run in its order: what was in force when."""
+
+    def __init__(self, counting: Counting, run: StoredRun) -> None:
+        self._counting, self._run = counting, run
+        experiment, bench = counting.experiment, counting.bench
+        self._measurements = counting.measurements
+        self._detectors = {
+            step.delays(experiment): step.detectors(bench, experiment) for step in self._measurements.values()
+        }
+        """By the name on record of their delays."""
+        self._analysers = {OPTICS.format(analyser) for analyser in bench.testbed.analysers}
+        self._clocks = Clocks(counting.taggers, _of_free_clocks(experiment))
+        self._step = ""
+        self._optics: dict[str, object] = {}
+        self._in_force: dict[str, Calibrated] = {}
+        """By the name on record of the delays."""
+        self._calibrated: list[Calibrated] = []
+        self._looks: list[Look] = []
+        self._stays: list[StoredDwell] = []
+        self._vetoed: set[tuple[int, int]] = set()
+
+    def take(self, event: Event) -> None:
+        """The next event."""
+        data = event.data
+        match event.stream:
+            case "step" if data.get("phase") == "began":
+                self._step = data["kind"]
+                self._counting.began.add(self._step)
+            case "delays":
+                self._looks.append(Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"]))
+            case "happened":
+                self._happened(str(data.get("event")), event.details)
+            case _:
+                pass
+
+    def _happened(self, event: str, details: Mapping[str, Any]) -> None:
+        match event:
+            case "recording":
+                self._clocks.begin_recording()
+            case "calibrated":
+                self._found(str(details.get("calibration")), details)
+            case "calibration taken over":
+                name = str(details.get("calibration"))
+                if name in self._analysers:
+                    self._found(name, self._run.calibrations[name])
+            case "dwell":
+                self._stays.append(self._dwell(details))
+            case "vetoed":
+                self._vetoed.add((details["begin_ps"], details["end_ps"]))
+            case _ if event == COUNTED and details["run"] != self._run.about.get("run"):
+                key = details["step"], details["label"]
+                window = details["begin_ps"], details["end_ps"]
+                self._counting.taken_over.append(TakenOver(key, details["run"], window))
+                self._note(key)
+            case _:
+                pass
+
+    def _found(self, name: str, record: Mapping[str, Any]) -> None:
+        """A calibration of this name is in force from now on."""
+        if name in self._analysers:
+            self._optics[name] = without_zeros(optics_in(record))
+        if name == "delays" or name.startswith("delays of "):
+            found = Calibrated.read(self._detectors.get(name, NOBODY), record)
+            self._in_force[name] = found
+            self._calibrated.append(found)
+            if name == "delays":
+                self._clocks.calibrated_all(found)
+            else:
+                self._clocks.calibrated_pair(name, found)
+
+    def _dwell(self, details: Mapping[str, Any]) -> StoredDwell:
+        key = self._key(details)
+        if key not in self._measurements:
+            raise ReplayError(f"a dwell of {self._counting.run} belongs to no measurement of its plan")
+        self._note(key)
+        name = self._measurements[key].delays(self._counting.experiment)
+        if name not in self._in_force:
+            setting = details["setting"]
+            raise ReplayError(f"no calibration of the {name} is on record from before {setting}")
+        return StoredDwell(
+            key,
+            details["setting"],
+            details["begin_ps"],
+            details["end_ps"],
+            self._in_force[name],
+            self._clocks.in_force,
+        )
+
+    def _key(self, details: Mapping[str, Any]) -> Key:
+        if "step" in details:
+            return details["step"], details["label"]
+        # Runs of earlier versions do not say it: then there must be one measurement of this kind.
+        keys = [key for key in self._measurements if key[0] == self._step]
+        if len(keys) != 1:
+            raise ReplayError(f"{self._counting.run} does not say to which {self._step} its dwells belong")
+        return keys[0]
+
+    def _note(self, key: Key) -> None:
+        """A measurement has begun to count."""
+        if key not in self._counting.known:
+            known = self._counting.known[key] = Calibrations()
+            for name, optics in self._optics.items():
+                known.put(name, optics)
+
+    def end(self) -> None:
+        """Everything was read: each look belongs to the delays that it brought up to date."""
+        self._stays.sort(key=lambda stay: stay.begin_ps)
+        begins = [stay.begin_ps - FIRST_LOOK_PS for stay in self._stays]
+        for look in self._looks:
+            before = bisect_right(begins, look.time_ps)
+            if before and look.time_ps < self._stays[before - 1].end_ps:
+                self._stays[before - 1].calibrated.looks.append(look)
+                continue
+            # In a stay that is no measurement's, as when a source is calibrated.
+            for found in reversed(self._calibrated):
+                if found.middle_ps < look.time_ps and look.spoke in found.detectors.spokes:
+                    found.looks.append(look)
+                    break
+        self._counting.dwells = [stay for stay in self._stays if stay.window_ps not in self._vetoed]
+
+
+def _of_free_clocks(experiment: Experiment) -> set[str]:
+    """The names of those calibrations of pairs that look for rates."""
+    seeking = []
+    for step in experiment.plan:
+        if isinstance(step, CalibratePairDelays):
+            seeking.append(step)
+        elif isinstance(step, MeasurePairs):
+            seeking += [step.delays(pair) for pair in step.pairs]
+    pairs = [experiment.pair(step.pair) for step in seeking if step.max_skew > 0]
+    return {f"delays of {' and '.join(pair.analysers)}" for pair in pairs}

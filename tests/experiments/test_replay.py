@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.archive import replay as replay_module
+from experiments.archive.changes import Changes
 from experiments.archive.continuation import read_books
 from experiments.archive.counting import ReplayError
-from experiments.archive.replay import Changes, replay
+from experiments.archive.replay import replay
 from experiments.archive.stored import StoredRun
 from experiments.config.plan import MeasureSwapping
 from experiments.engine.events import Happened, RunEvent
@@ -57,7 +57,6 @@ async def aborted(runs: Path, nth: int, after_s: float) -> StoredRun:
 def _slices_of_a_second(module_patch: pytest.MonkeyPatch) -> None:
     """So that each dwell has several, and a look at the delays before each."""
     module_patch.setattr(dwell_module, "SLICE_PS", PS)
-    module_patch.setattr(replay_module, "SLICE_PS", PS)
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +138,13 @@ def test_a_narrower_bsm_window_counts_what_a_plain_search_finds(heralds: StoredR
 
 def test_moving_all_spokes_and_their_window_alike_changes_nothing(heralds: StoredRun) -> None:
     spokes = ("alice_h", "alice_v", "bob_h", "bob_v")
-    moved = Changes(spoke_centre_ps=250 + 7000, delays_ps=dict.fromkeys(spokes, 7000))
+    moved = Changes(centre_ps=250 + 7000, delays_ps=dict.fromkeys(spokes, 7000))
     assert counts(replay(heralds, moved).results) == counts(heralds.results)
 
 
 def test_a_window_beside_the_four_folds_finds_none_but_accidentals(heralds: StoredRun) -> None:
     """A spoke clicks by chance 22,000 times a second, both within 1 ns of a herald 5e-10 of the time."""
-    beside = replay(heralds, Changes(spoke_window_ps=1000, spoke_centre_ps=10_000)).results
+    beside = replay(heralds, Changes(spoke_window_ps=1000, centre_ps=10_000)).results
     assert beside["heralds"] == heralds.results["heralds"]
     assert beside["fourfolds"] <= 3
     assert beside["singles_hz"] == heralds.results["singles_hz"]
@@ -165,7 +164,7 @@ def test_raw_tags_tell_also_of_wider_windows(raw: StoredRun) -> None:
         (Changes(bsm_window_ps=801), "kept around heralds of a window of 800 ps; 801 ps"),
         (Changes(bsm_window_ps=790, delays_ps={"hub_ch": -6}), "790 ps, shifted by up to 6 ps"),
         (Changes(spoke_window_ps=99_600), "kept within 50000 ps of a herald; these windows and delays reach"),
-        (Changes(spoke_centre_ps=-49_500), "kept within 50000 ps of a herald"),
+        (Changes(centre_ps=-49_500), "kept within 50000 ps of a herald"),
         (Changes(delays_ps={"bob_v": 49_000}), "kept within 50000 ps of a herald"),
         (Changes(delays_ps={"carol": 1}), "no detector carol; there are alice_h, alice_v"),
     ],

@@ -1,0 +1,139 @@
+"""The delays with which a stored run counted: what calibrations found, and what looks found from there on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.calibrations.delay_search import Detectors
+from experiments.calibrations.delays import ClockRate, DelayCalibration, rate_sigma
+from experiments.calibrations.tracking import DelayTracker
+from experiments.engine.bench import Bench
+from timetags.clocks.affine import AffineClock
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the delay of a spoke found (see `timetags.clocks.track.TrackPoint`)."""
+
+    spoke: str
+    time_ps: int
+    offset_ps: float
+    error_ps: float
+
+
+@dataclass
+class Calibrated:
+    """The delays from one calibration on, those of `detectors`: shifts of taggers and delays of detectors in
+    ps, found at `middle_ps` of hub time with `error_ps`, and the looks that followed."""
+
+    detectors: Detectors
+    middle_ps: int
+    error_ps: float
+    shifts_ps: Mapping[str, int]
+    delays_ps: Mapping[str, int]
+    rates: Mapping[str, ClockRate]
+    """Of taggers whose clocks ran free."""
+    looks: list[Look] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, detectors: Detectors, record: Mapping[str, Any]) -> "Calibrated":
+        """What `calibrations.delay_search.delay_record` wrote. KeyError, TypeError or ValueError where it is
+        no such thing."""
+        fine = record["detector_delays"]
+        return cls(
+            detectors,
+            middle_ps=record["middle_ps"],
+            error_ps=max(delay["uncertainty"] for delay in fine.values()),
+            shifts_ps={tagger: shift["value"] for tagger, shift in record["tagger_shifts"].items()},
+            delays_ps={name: round(delay["value"]) for name, delay in fine.items()},
+            rates={
+                tagger: ClockRate(rate["value"], rate["uncertainty"], record["tagger_rates_at_ps"][tagger])
+                for tagger, rate in record.get("tagger_rates", {}).items()
+            },
+        )
+
+    def clock(self, tagger: str) -> AffineClock:
+        """The clock of a tagger with the hub's as time base."""
+        return DelayCalibration(self.shifts_ps, {}, (), 1.0, self.rates).clock(tagger)
+
+    def tracker(self, bench: Bench, more_ps: Mapping[str, int]) -> DelayTracker:
+        """A tracker as the run had it before any look; `more_ps` is added to the delays of detectors."""
+        return DelayTracker(
+            [bench.channel(name) for name in self.detectors.hub],
+            [[bench.channel(name) for name in spoke] for spoke in self.detectors.spokes.values()],
+            {bench.channel(name): delay + more_ps.get(name, 0) for name, delay in self.delays_ps.items()},
+            self.middle_ps,
+            self.error_ps,
+            rate_sigma(rate.error for rate in self.rates.values()),
+        )
+
+
+class Clocks:
+    """Which clock each of `taggers` had on the time of the hub. Calibrations of pairs share the shifts of
+    taggers until one looked for rates, which those named in `of_free_clocks` do, or until another recording
+    began (see `calibrations.pair_delays`)."""
+
+    def __init__(self, taggers: Iterable[str], of_free_clocks: Iterable[str]) -> None:
+        self._taggers, self._of_free_clocks = tuple(taggers), frozenset(of_free_clocks)
+        self._shared_ps: dict[str, int] = {}
+        self.in_force: Mapping[str, AffineClock] = {}
+        """By tagger; empty before the first calibration."""
+
+    def begin_recording(self) -> None:
+        """Taggers have begun to count anew."""
+        self._shared_ps = {}
+
+    def calibrated_all(self, found: Calibrated) -> None:
+        """The delays of a swapping experiment were found."""
+        self.in_force = {tagger: found.clock(tagger) for tagger in self._taggers}
+
+    def calibrated_pair(self, name: str, found: Calibrated) -> None:
+        """Those of a pair were found, in the calibration of this name."""
+        if name in self._of_free_clocks:
+            self._shared_ps = {}
+        self._shared_ps = {**self._shared_ps, **found.shifts_ps}
+        self.in_force = {
+            tagger: found.clock(tagger)
+            if tagger in found.shifts_ps
+            else AffineClock(self._shared_ps.get(tagger, 0))
+            for tagger in self._taggers
+        }
+
+
+@dataclass(frozen=True)
+class SliceDelays:
+    """The delays of one slice (see `measurements.dwell.Delays`); `found` is by channel."""
+
+    hub: tuple[int, ...]
+    spokes: tuple[tuple[int, ...], ...]
+    found: Mapping[int, int]
+
+    def delays_at(self, time_ps: int) -> dict[int, int]:
+        """The same at any time."""
+        del time_ps
+        return dict(self.found)
+
+
+class Followed:
+    """The delays after one calibration, followed look by look as the run did. `more_ps` is added to those of
+    detectors."""
+
+    def __init__(self, calibrated: Calibrated, bench: Bench, more_ps: Mapping[str, int]) -> None:
+        self._calibrated, self._bench, self._more_ps = calibrated, bench, more_ps
+        self._reached_ps = 0
+        self._begin()
+
+    def at(self, start_ps: int, time_ps: int) -> SliceDelays:
+        """What was expected for `time_ps` when the tags from `start_ps` on came: by all looks before."""
+        if start_ps < self._reached_ps:  # of what a run took over, an earlier stay can come later
+            self._begin()
+        self._reached_ps = start_ps
+        while self._looks and self._looks[-1].time_ps < start_ps:
+            look = self._looks.pop()
+            self._tracks[look.spoke].update(look.time_ps, look.offset_ps, look.error_ps)
+        return SliceDelays(self._tracker.hub, self._tracker.spokes, self._tracker.delays_at(time_ps))
+
+    def _begin(self) -> None:
+        self._tracker = self._calibrated.tracker(self._bench, self._more_ps)
+        self._tracks = dict(zip(self._calibrated.detectors.spokes, self._tracker.tracks, strict=True))
+        self._looks = sorted(self._calibrated.looks, key=lambda look: look.time_ps, reverse=True)
