@@ -125,10 +125,12 @@ def counting_of(run: StoredRun) -> Counting:
         for step in stored["plan"]
         for kind, parameters in step.items()
     )
+    steps = tuple(step for step in map(make_step, plan) if isinstance(step, Counts))
+    if not steps:
+        raise ReplayError(f"{run.name} has no measurement that can be counted again")
     sections = {name: stored[name] for name in SECTIONS if name in stored}
     experiment = Experiment.model_validate({**sections, "plan": plan}, context=AS_SI)
     bench = Bench(Testbed.model_validate(run.config["testbed"], context=AS_SI), {})
-    steps = tuple(step for step in map(make_step, plan) if isinstance(step, Counts))
     counting = Counting(run.name, experiment, bench, steps)
     reader = _Reader(counting, run)
     for event in run.journal.events:

@@ -130,7 +130,7 @@ def test_runs_are_compared_and_exported(place: Path, capsys: pytest.CaptureFixtu
         (["runs", "list", "--state", "complete"], "no state 'complete'; allowed: preparing"),
         (["runs", "list", "--since", "yesterday"], "'yesterday' is no time: write 2026-11-22"),
         (["runs", "export", "last", "--format", "matlab"], "'matlab' is not one of"),
-        (["replay", "7f31"], "is no swapping run"),
+        (["replay", "7f31"], "has no measurement that can be counted again"),
         (["replay", "7f31", "--bsm-window", "600"], "600"),
         (["replay", "7f31", "--delay", "alice_h"], "write a detector and a time"),
         (["replay", "7f31", "--delay", "a=1ps", "--delay", "a=2ps"], "a is given twice"),
