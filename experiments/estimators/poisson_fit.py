@@ -17,6 +17,8 @@ _SETTLED = 1e-5
 """Gain of deviance at which a fit has settled: values are within 0.003 standard errors then."""
 _LEAST_MEAN = 1e-9
 """A model that expects less than this expects this: it may not exclude a count altogether."""
+_LEAST_INFORMATION = 1e-200
+"""What the points do not depend on at all: its variance is then still a number."""
 
 
 class FitError(ValueError):
@@ -66,6 +68,10 @@ def fit_poisson(
     for _ in range(_MOST_ROUNDS):
         slopes = _slopes(model, values, low, high)
         weight = 1 / np.maximum(means, _LEAST_MEAN)
+        uphill = slopes.T @ ((counts - means) * weight)
+        # A value that wants to leave through its border stays there, and the others are found beside it:
+        # clipped out of a common step it would spoil theirs, and the fit creep along the border.
+        slopes[:, ((values <= low) & (uphill < 0)) | ((values >= high) & (uphill > 0))] = 0.0
         information = slopes.T @ (slopes * weight[:, None])
         # Scaled to a diagonal of one: values may differ by many orders of magnitude.
         scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
@@ -96,7 +102,7 @@ def covariance(model: Callable[[Floats], Floats], values: Floats, low: Floats, h
     not spoil the others'."""
     slopes, means = _slopes(model, values, low, high), np.maximum(model(values), _LEAST_MEAN)
     information = slopes.T @ (slopes / means[:, None])
-    scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+    scale = 1 / np.sqrt(np.maximum(np.diag(information), _LEAST_INFORMATION))
     known, ways = np.linalg.eigh(information * np.outer(scale, scale))
     inverse: Floats = (ways / np.maximum(known, 1e-12)) @ ways.T * np.outer(scale, scale)
     return inverse

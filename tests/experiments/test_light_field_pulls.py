@@ -26,7 +26,7 @@ from experiments.measurements.chsh import ChshTally
 from experiments.measurements.pair_dwell import PairSlice
 from experiments.measurements.pair_tally import CountsOfPair
 from experiments.measurements.tomography import NINE, NINE_SWAPPED, StateTally
-from sim_instruments.ports import LaserPort, Ports, RotationPort, TaggerInput, TaggerPort
+from sim_instruments.ports import LaserPort, Ports, RotationPort, TaggerInput, TaggerPort, Tags
 from sim_instruments.world.layout import (
     Analyser,
     Biphoton,
@@ -79,7 +79,7 @@ GOOD = TRUE_CAR / (1 + TRUE_CAR)
 
 
 def source() -> PairSource:
-    vector = np.array([1, 0, 0, np.exp(1j * PHASE)]) / sqrt(2)
+    vector = np.array([1, 0, 0, np.exp(1j * PHASE)], np.complex128) / sqrt(2)
     state = PURE * np.outer(vector, vector.conj()) + WHITE * np.eye(4) / 4
     state += COLOURED * np.diag([0.5, 0, 0, 0.5])
     biphoton = Biphoton("two_sided_exponential", LATE_PS * 1e-12, EARLY_PS * 1e-12)
@@ -118,7 +118,7 @@ def counted(
     )
     light = LightField(layout, ports, seed)
     every_ps = DWELL_PS + 2 * APART_PS
-    seen = []
+    seen: list[Tags] = []
     for setting in (*settings, settings[-1]):  # the last tags of a slice come out with the next one
         for side, analysis in zip(SIDES, setting.analyses, strict=True):
             ports.rotations[f"{side}_qwp"].angle_rad = analysis.qwp_rad
