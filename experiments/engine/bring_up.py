@@ -2,7 +2,8 @@
 
 Order, and why:
 
-1. thresholds of the taggers: nothing depends on them, and a wrong one shows at once;
+1. thresholds of the taggers, and the wavelengths that power meters correct for: nothing depends on them, and
+   a wrong one shows at once;
 2. what moves is homed, all together, and wave plates go to zero, while there is no light that the search for
    zero could send through every polarization;
 3. detector bias, ramped up in the dark: a nanowire that latches now has a fault of its own, and light that
@@ -25,12 +26,14 @@ from drivers.capabilities import (
     LatchSensor,
     NanowireBias,
     PolarizationController,
+    PowerMeter,
     RotationMount,
     TimeTagger,
 )
 from experiments.calibrations.analyser_step import take_over_optics
 from experiments.calibrations.polarization.lighting import shut_probes
 from experiments.config.experiment import Experiment
+from experiments.config.lightpaths import ends
 from experiments.config.plan import BringUp, Wait
 from experiments.engine.bench import Bench
 from experiments.engine.clock import RunClock
@@ -48,6 +51,8 @@ WAIT_S = 60.0
 """What was waited is not waited again after an interruption, in pieces of so many seconds of run clock."""
 HOLD_S = 10.0
 """A wait can be held or stopped so often, in seconds of run clock."""
+WAVELENGTH_M = 1e-9
+"""Nearer than this to that of its light, the wavelength of a power meter is left as it is."""
 TOLERANCE = 0.02
 """How far a value read back may be from its set-point, relative to it: rounding by an instrument's
 electronics is far below, a set-point not taken far above."""
@@ -61,7 +66,7 @@ class BringUpStep(Step[BringUp]):
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
         named = self.parameters.threshold.keys() | self.parameters.bias.keys() | self.parameters.power.keys()
         shutters = {name for link in experiment.compensation.values() for name in link.shutters}
-        return named | shutters | {i.name for i in _moving(bench)}
+        return named | shutters | {i.name for i in (*_moving(bench), *_wavelengths_m(bench))}
 
     def set_points(self, bench: Bench, experiment: Experiment) -> Iterator[SetPoint]:
         del experiment
@@ -81,6 +86,7 @@ class BringUpStep(Step[BringUp]):
         context.progress("setting thresholds")
         for name, volts in self.parameters.threshold.items():
             await _set_threshold(bench, bench.get(name, TimeTagger), volts)
+        await _tune_meters(bench)
         context.progress("homing all that moves")
         await _home(bench, clock)
         context.progress("ramping detector bias")
@@ -123,6 +129,29 @@ async def _set_threshold(bench: Bench, tagger: TimeTagger, volts: float) -> None
         await tagger.set_threshold(input_, volts)
         found = await tagger.threshold(input_)
         verify(tagger, f"threshold of input {input_}", volts, found, TOLERANCE * abs(volts) + 1e-3, "V")
+
+
+def _wavelengths_m(bench: Bench) -> dict[PowerMeter, float]:
+    """The wavelength in metres of the light that each power meter sees. One that may see several is not here:
+    nobody knows which is meant."""
+    seen: dict[str, set[float]] = {}
+    for beam in bench.testbed.beams.values():
+        for end in ends(bench.testbed, beam.path):
+            seen.setdefault(end, set()).add(beam.wavelength)
+    return {
+        meter: next(iter(seen[meter.name]))
+        for meter in bench.all_of(PowerMeter)
+        if len(seen.get(meter.name, ())) == 1
+    }
+
+
+async def _tune_meters(bench: Bench) -> None:
+    """A meter that corrects for another wavelength shows a power that is wrong by as much as its sensor's
+    responsivities differ, which may be several times."""
+    for meter, wavelength_m in _wavelengths_m(bench).items():
+        if abs(await meter.wavelength() - wavelength_m) > WAVELENGTH_M:
+            await meter.set_wavelength(wavelength_m)
+            verify(meter, "wavelength", wavelength_m, await meter.wavelength(), WAVELENGTH_M, "m")
 
 
 async def _home(bench: Bench, clock: RunClock) -> None:
