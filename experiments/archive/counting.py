@@ -27,8 +27,9 @@ from experiments.measurements.dwell import FIRST_LOOK_PS
 from experiments.measurements.settings_loop import MeasuringStep
 from timetags.clocks.affine import AffineClock
 
-SECTIONS = ("experiment", "testbed", "settings", "pairs", "record")
-"""What counting goes by of an experiment, besides the plan."""
+OF_EXPERIMENT = ("experiment", "testbed", "settings", "pairs", "record")
+OF_TESTBED = ("testbed", "nodes", "analysers", "bell_state_measurements", "detectors")
+"""The sections that counting goes by, besides the plan and the names of the instruments."""
 
 NOBODY = Detectors({}, ())
 """Of a calibration that no measurement of the plan takes."""
@@ -128,9 +129,9 @@ def counting_of(run: StoredRun) -> Counting:
     steps = tuple(step for step in map(make_step, plan) if isinstance(step, Counts))
     if not steps:
         raise ReplayError(f"{run.name} has no measurement that can be counted again")
-    sections = {name: stored[name] for name in SECTIONS if name in stored}
+    sections = {name: stored[name] for name in OF_EXPERIMENT if name in stored}
     experiment = Experiment.model_validate({**sections, "plan": plan}, context=AS_SI)
-    bench = Bench(Testbed.model_validate(run.config["testbed"], context=AS_SI), {})
+    bench = Bench(_testbed(run.config["testbed"]), {})
     counting = Counting(run.name, experiment, bench, steps)
     reader = _Reader(counting, run)
     for event in run.journal.events:
@@ -261,6 +262,16 @@ class _Reader:
                     found.looks.append(look)
                     break
         self._counting.dwells = [stay for stay in self._stays if stay.window_ps not in self._vetoed]
+
+
+def _testbed(stored: Mapping[str, Any]) -> Testbed:
+    """What of a testbed counting goes by; no instrument is made of it."""
+    sections = {name: stored[name] for name in OF_TESTBED if name in stored}
+    instruments = {
+        name: {key: entry[key] for key in ("node", "model", "address")}
+        for name, entry in stored["instruments"].items()
+    }
+    return Testbed.model_validate({**sections, "instruments": instruments}, context=AS_SI)
 
 
 def _of_free_clocks(experiment: Experiment) -> set[str]:
