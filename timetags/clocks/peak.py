@@ -16,6 +16,8 @@ Values = NDArray[np.float64]
 # Lower, and the fit would chase a fluctuation: with some thousand places tried, the best of pure noise
 # passes 6 standard deviations about once in 10^6 histograms.
 _SIGNIFICANT_Z = 6.0
+# A bin so many standard deviations away from what the fit expects is not of its kind.
+_STRANGE_Z = 8.0
 # Decays and jitter are not distinguished from zero below this, ps.
 _LEAST_WIDTH_PS = 1.0
 _MOST_ROUNDS = 20
@@ -187,7 +189,7 @@ def _fit(counts: Values, centres: Values, bin_ps: int, start: Values) -> tuple[V
     # Least squares, each bin weighted with the model of the round before. Where this settles, it is the
     # maximum of the Poisson likelihood; weights from the counts themselves would bias the floor down.
     for _ in range(_MOST_ROUNDS):
-        weights = 1 / np.sqrt(np.maximum(_model(values, centres, bin_ps), 1e-3))
+        weights = 1 / np.sqrt(_variances(counts, np.maximum(_model(values, centres, bin_ps), 1e-3)))
 
         def residuals(x: Values, weights: Values = weights) -> Values:
             from_counts = (_model(x, centres, bin_ps) - counts) * weights
@@ -204,6 +206,16 @@ def _fit(counts: Values, centres: Values, bin_ps: int, start: Values) -> tuple[V
     covariance: Values = np.linalg.pinv(result.jac.T @ result.jac, hermitian=True)
     values[0] += origin
     return values, covariance
+
+
+def _variances(counts: Values, expected: Values) -> Values:
+    """Of the counts: what is expected. A bin that chance does not explain takes part like one at the limit of
+    what it does: beside the peak of a pulsed source stand those of other sources on no floor at all, and one
+    such bin would outweigh the peak."""
+    squares = 2 * (counts * np.log(np.maximum(counts, 1e-9) / expected) - counts + expected)
+    strange = squares > _STRANGE_Z**2
+    variances: Values = np.where(strange, ((counts - expected) / _STRANGE_Z) ** 2, expected)
+    return variances
 
 
 def _model(values: Values, centres: Values, bin_ps: int) -> Values:
