@@ -12,6 +12,7 @@ import asyncio
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,8 @@ from timetags.analyses.warm_up import compile_kernels
 
 
 def main() -> None:
+    # A shell that begins tests in the background has them ignore Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_kernels()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -143,6 +143,19 @@ async def test_window_lies_within_its_sleep_whatever_the_latency() -> None:
             assert end / PS + latency <= 3.0 + bench.collector.lasts(2.0)
 
 
+async def test_window_lies_ahead_of_a_tagger_that_is_faster_than_the_run_clock() -> None:
+    bench = Bench()
+    async with bench.running():
+        bench.collector.align(dict.fromkeys(SHIFTS, 0))
+        await bench.play({name: blocks(*STREAMS[name], edges(1, 4)) for name in SHIFTS})
+        await bench.collector.reached(LENGTH_PS)
+        await bench.clock.sleep(LENGTH_PS / PS - 0.1)
+        begin, end = bench.collector.window(2.0)
+        assert begin >= LENGTH_PS + 0.01 * PS
+        assert end / PS <= bench.clock.now() + 0.1 + bench.collector.lasts(2.0)
+        bench.collector.open_gate(begin, end, Capture())
+
+
 async def test_gates_need_alignment_and_lie_ahead() -> None:
     bench = Bench()
     async with bench.running():
