@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bellbench.session import Session
 from experiments.config.files import load_experiment
@@ -87,10 +88,11 @@ BRING_UP = "bring_up: {power: {pump: 20 mW, probe: 10 mW, faint: 10 mW}, thresho
 BRING_UP_SMALL = "bring_up: {power: {probe: 10 mW}}"
 
 
-def pair_fidelity(bench: Bench) -> float:
-    """|tr W|^2 / 4 of all that turns polarization in the link, as the world has it now."""
+def turned_by(bench: Bench) -> NDArray[np.complex128]:
+    """What all that turns polarization in the link does to it, as the world has it now: a Jones matrix of
+    determinant 1."""
     light = bench.light
-    whole = np.eye(2, dtype=complex)
+    whole = np.eye(2, dtype=np.complex128)
     for name in PARTS:
         if name not in light._optics._elements:
             continue
@@ -98,8 +100,13 @@ def pair_fidelity(bench: Bench) -> float:
             type("Light", (), {"frequency_hz": 299792458.0 / 1324e-9, "carrier_offset_hz": 0.0})()
         )
         whole = step.matrix @ whole
-    whole /= np.sqrt(abs(np.linalg.det(whole)))
-    return float(abs(np.trace(whole)) ** 2 / 4)
+    turn: NDArray[np.complex128] = whole / np.sqrt(np.linalg.det(whole))
+    return turn
+
+
+def pair_fidelity(bench: Bench) -> float:
+    """|tr W|^2 / 4 of what the link does to polarization."""
+    return float(abs(np.trace(turned_by(bench))) ** 2 / 4)
 
 
 class Watch:
