@@ -6,7 +6,7 @@ slice is counted and what tally there is, the steps of the plan say themselves.
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from drivers.units import AS_SI
@@ -66,6 +66,8 @@ class StoredDwell:
     end_ps: int
     calibrated: Calibrated
     clocks: Mapping[str, AffineClock]
+    closed: bool = False
+    """Whether it is in the run's books: all its tags had come in."""
 
     @property
     def window_ps(self) -> tuple[int, int]:
@@ -163,6 +165,7 @@ class _Reader:
         self._looks: list[Look] = []
         self._stays: list[StoredDwell] = []
         self._vetoed: set[tuple[int, int]] = set()
+        self._closed: set[tuple[int, int]] = set()
 
     def take(self, event: Event) -> None:
         """The next event."""
@@ -192,11 +195,13 @@ class _Reader:
                 self._stays.append(self._dwell(details))
             case "vetoed":
                 self._vetoed.add((details["begin_ps"], details["end_ps"]))
-            case _ if event == COUNTED and details["run"] != self._run.about.get("run"):
-                key = details["step"], details["label"]
-                window = details["begin_ps"], details["end_ps"]
-                self._counting.taken_over.append(TakenOver(key, details["run"], window))
-                self._note(key)
+            case _ if event == COUNTED:
+                key, window = (details["step"], details["label"]), (details["begin_ps"], details["end_ps"])
+                if details["run"] == self._run.about.get("run"):
+                    self._closed.add(window)
+                else:
+                    self._counting.taken_over.append(TakenOver(key, details["run"], window))
+                    self._note(key)
             case _:
                 pass
 
@@ -261,7 +266,11 @@ class _Reader:
                 if found.middle_ps < look.time_ps and look.spoke in found.detectors.spokes:
                     found.looks.append(look)
                     break
-        self._counting.dwells = [stay for stay in self._stays if stay.window_ps not in self._vetoed]
+        self._counting.dwells = [
+            replace(stay, closed=stay.window_ps in self._closed)
+            for stay in self._stays
+            if stay.window_ps not in self._vetoed
+        ]
 
 
 def _testbed(stored: Mapping[str, Any]) -> Testbed:

@@ -4,7 +4,8 @@ The counting is the run's own: each measurement of the plan says how it counts a
 (`measurements.settings_loop`). Every dwell that was not vetoed counts, each slice with the delays that the
 run expected in its middle, which its record tells. It guarantees that the windows and delays of the run give
 its results again, count by count; that what the stored tags cannot tell is refused, never counted short; and
-that nothing of the run is changed.
+that nothing of the run is changed. Of a stay that was cut short raw files hold a little more than the run had
+counted: it counts as far as they go, which is said.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from experiments.archive.counting import (
     counting_of,
 )
 from experiments.archive.delays import Followed
-from experiments.archive.stored import StoredRun
+from experiments.archive.stored import PS, StoredRun
 from experiments.archive.stored_tags import StoredTags
 from experiments.engine.findings import Calibrations, Results
 from experiments.engine.gates import Gate
@@ -139,6 +140,10 @@ class _Replay:
                 gate.offer(block)
         for gate in gates:
             gate.finish()
+        if not dwell.closed and counting.experiment.record.tags == "raw":
+            seconds = f"{counted.live_ps / PS:.3f} s"
+            told = f"a stay in {dwell.setting} is not in the books; it counts as far as its tags are stored"
+            self._remarks[f"{told}, {seconds}"] = None
         return counted
 
     def _check_kept(self, dwell: StoredDwell) -> None:

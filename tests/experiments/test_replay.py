@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from experiments.archive.counting import ReplayError
 from experiments.archive.replay import replay
 from experiments.archive.stored import StoredRun
 from experiments.config.plan import MeasureSwapping
-from experiments.engine.events import Happened, RunEvent
 from experiments.measurements import dwell as dwell_module
 from tests.experiments.fakes import BRING_UP, CALIBRATE, WAIT, ToyBench
+from tests.experiments.replaying import InDwell, aborted
 from tests.recorded import assert_valid, happened
 from tests.stored import toy_run
 
@@ -29,28 +28,6 @@ PLAN = (BRING_UP, CALIBRATE, MEASURE)
 
 
 PATTERNS = {"cH&dV": (0, 3), "cV&dH": (1, 2), "cH&cV": (0, 1), "dH&dV": (2, 3)}
-
-
-class InDwell:
-    """Does something `after_s` seconds into the `nth` dwell."""
-
-    def __init__(self, bench: ToyBench, nth: int, after_s: float, act: Callable[[], object]) -> None:
-        self._bench, self._nth, self._after_s, self._act = bench, nth, after_s, act
-
-    def notify(self, event: RunEvent) -> None:
-        if isinstance(event, Happened) and event.event == "dwell":
-            self._nth -= 1
-            if self._nth == 0:
-                self._bench.clock.at.append((self._bench.clock.now() + self._after_s, self._act))
-
-
-async def aborted(runs: Path, nth: int, after_s: float) -> StoredRun:
-    """A run that was aborted in a dwell."""
-    bench = ToyBench()
-    tasks: list[asyncio.Task[Path]] = []
-    hand = InDwell(bench, nth, after_s, lambda: tasks[0].cancel())
-    tasks.append(asyncio.create_task(toy_run(runs, bench, plan=PLAN, observers=[hand])))
-    return StoredRun(await tasks[0])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +91,7 @@ def brute_force_heralds(run: StoredRun, window_ps: int) -> dict[str, dict[str, i
     delays = run.calibrations["delays"]["detector_delays"]
     tags, hub = run.tags(), ("hub_ch", "hub_cv", "hub_dh", "hub_dv")
     times = [tags.of(name) + round(delays[name]["value"]) for name in hub]
-    found = {}
+    found: dict[str, dict[str, int]] = {}
     vetoed = [dwell["begin_ps"] for dwell in happened(run.path, "vetoed")]
     for dwell in happened(run.path, "dwell"):
         if dwell["begin_ps"] in vetoed:
@@ -215,7 +192,7 @@ def test_time_of_damaged_tags_does_not_count(
 
 
 async def test_what_was_aborted_and_what_went_on_with_it_give_their_counts_again(tmp_path: Path) -> None:
-    first = await aborted(tmp_path, 3, 1.4)
+    first = await aborted(tmp_path, ToyBench(), 3, 1.4, plan=PLAN)
     assert first.state == "aborted"
     assert 3.0 < first.results["live_time_s"] < 4.5  # two dwells, and a part of the third
     assert replay(first).results == first.results

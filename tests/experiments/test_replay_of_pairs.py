@@ -1,0 +1,265 @@
+"""Replay of measurements on pairs: the same windows give the same counts, others what numpy finds."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from experiments.archive.changes import Changes
+from experiments.archive.continuation import read_books
+from experiments.archive.counting import Counting, ReplayError
+from experiments.archive.replay import replay
+from experiments.archive.stored import StoredRun
+from experiments.config.files import load_experiment
+from experiments.config.plan import (
+    CalibratePairDelays,
+    CharacterizePair,
+    MeasurePairs,
+    MeasureTomography,
+    MeasureVisibility,
+)
+from experiments.engine.bench import Bench
+from experiments.engine.findings import Calibrations
+from experiments.engine.registry import make_step
+from experiments.measurements import dwell as dwell_module
+from tests.experiments import fakes
+from tests.experiments.fakes import BRING_UP, DETECTORS, MEASURE, FakeMount, ToyBench, experiment
+from tests.experiments.replaying import StoredClicks, aborted, pairs_within
+from tests.recorded import documents, happened
+from tests.stored import toy_run
+
+PS = 10**12
+CONFIGS = Path(__file__).parents[2] / "configs"
+PAIRS = {
+    "there": {
+        "analysers": ["alice_analyser", "bob_analyser"],
+        "window": "2 ns",
+        "window_centre": "100 ps",
+    },
+    "back": {"analysers": ["bob_analyser", "alice_analyser"], "window": "3 ns"},
+}
+SOURCE = CharacterizePair.model_validate({"pair": "there", "dwell": "1500 ms"})
+STATE = MeasureTomography.model_validate({"pair": "there", "dwell": "200 ms", "resamples": 100})
+TABLE = MeasurePairs.model_validate({"pairs": ["there", "back"], "dwell": "300 ms", "duration": "500 ms"})
+DELAYS = CalibratePairDelays.model_validate({"pair": "there", "duration": "500 ms"})
+PLAN = (BRING_UP, DELAYS, SOURCE, STATE, TABLE)
+
+
+class PairLight:
+    """4000 pairs a second behind the analysers' present angles, their clicks 300 ps apart; 1000 other clicks
+    a second at each detector."""
+
+    def __init__(self, seed: int, mounts: dict[str, FakeMount]) -> None:
+        self._rng, self._mounts = np.random.default_rng(seed), mounts
+
+    def clicks(self, begin_ps: int, end_ps: int) -> dict[str, dict[int, np.ndarray]]:
+        rng, seconds = self._rng, (end_ps - begin_ps) / PS
+        n = rng.poisson(4000 * seconds)
+        times, first = rng.integers(begin_ps, end_ps, n), rng.integers(0, 2, n)
+        a, b = (self._mounts[f"{spoke}_qwp"].at for spoke in ("alice", "bob"))
+        second = np.where(rng.random(n) < (1 + 0.9 * np.cos(2 * (a - b))) / 2, first, 1 - first)
+        late = times + 5_000_000 + rng.normal(0, 300, n).astype(np.int64)
+        pairs = {
+            f"{spoke}_{outcome}": t[side == k]
+            for spoke, t, side in (("alice", times, first), ("bob", late, second))
+            for k, outcome in enumerate("hv")
+        }
+        clicks: dict[str, dict[int, np.ndarray]] = {}
+        for name, wire in DETECTORS.items():
+            tagger, input_ = wire.split(".")
+            others = rng.integers(begin_ps, end_ps, rng.poisson(1000 * seconds))
+            both = np.concatenate([others, pairs.get(name, others[:0])])
+            clicks.setdefault(tagger, {})[int(input_)] = both
+        return clicks
+
+
+def pair_bench(seed: int = 1) -> ToyBench:
+    bench = ToyBench(seed)
+    bench.clock._light = PairLight(seed, bench.mounts)  # type: ignore[assignment]
+    return bench
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run that kept all tags. In slices of a second, so that a dwell has several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dwell_module, "SLICE_PS", PS)
+        made = toy_run(
+            tmp_path_factory.mktemp("pairs"), pair_bench(), plan=PLAN, pairs=PAIRS, record={"tags": "raw"}
+        )
+        yield StoredRun(asyncio.run(made))
+
+
+def test_the_same_windows_give_the_results_of_the_run(run: StoredRun) -> None:
+    """All of results.json: of the source, of the state, of two pairs and their table."""
+    again = replay(run)
+    assert again.remarks == []
+    assert again.results == run.results
+    assert run.results["there.coincidences"] > 4000
+    assert run.results["there.purity"]["value"] > 0.5
+    assert run.results["pairs_measured"]["value"] == 2
+    assert {look.data["spoke"] for look in run.journal.of("delays")} == {"alice_analyser", "bob_analyser"}
+
+
+def test_another_window_counts_what_numpy_finds(run: StoredRun) -> None:
+    """-230 ps <= t2 - t1 < 470 ps; displaced windows are 286 to 1714 times 700 ps away, either way."""
+    more = {"bob_v": 35, "alice_h": -12}
+    again = replay(run, Changes(window_ps=700, centre_ps=120, pair="there", delays_ps=more)).results
+    clicks = StoredClicks(
+        run, "delays of alice_analyser and bob_analyser", {"bob_analyser": ["bob_h", "bob_v"]}, more
+    )
+    raw, beside = np.zeros((2, 2), int), np.zeros((2, 2), int)
+    for window in clicks.slices("characterize_pair", PS):
+        for k, one in enumerate(("alice_h", "alice_v")):
+            first = clicks.of(one, window)
+            for l, other in enumerate(("bob_h", "bob_v")):  # noqa: E741
+                second = clicks.of(other, window, only_own=True)
+                raw[k, l] += pairs_within(first, second, -230, 470)
+                beside[k, l] += pairs_within(first, second, -230 - 1714 * 700, 470 - 286 * 700)
+                beside[k, l] += pairs_within(first, second, -230 + 286 * 700, 470 + 1714 * 700)
+    found = again["there.settings"]["ZZ"]
+    assert found["coincidences"] == raw.tolist()
+    assert again["there.displaced_windows"] == 2 * (1714 - 286 + 1)
+    accidentals = np.array(found["accidentals"]) * again["there.displaced_windows"]
+    assert np.round(accidentals).tolist() == beside.tolist()
+    assert 0 < raw.sum() < run.results["there.coincidences"]
+    # The window of the other pair stays as it was; what was added to a delay concerns it too, a little.
+    assert again["back.coincidences"] > 0.99 * run.results["back.coincidences"]
+
+
+def test_without_a_name_the_windows_of_all_pairs_are_meant(run: StoredRun) -> None:
+    """The peak is 300 ps wide: of a window of 300 ps about it 38 % are left."""
+    again = replay(run, Changes(window_ps=300, centre_ps=0)).results
+    for pair in PAIRS:
+        name = f"{pair}.pair_rate_hz"
+        assert again[name]["value"] / run.results[name]["value"] == pytest.approx(0.38, abs=0.06)
+    assert again["pair_rate_hz_least"]["value"] == pytest.approx(4000 * 0.38, rel=0.2)
+    assert again["there.displaced_windows"] == again["back.displaced_windows"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (Changes(pair="carol", window_ps=500), "did not count on a pair carol; those are back, there"),
+        (Changes(pair="there"), "give a window"),
+        (Changes(bsm_window_ps=500), "bsm_window is nothing that .* characterize_pair counts with window, w"),
+        (Changes(window_ps=51_000_000), "window of 51000000 ps is too large"),
+        (Changes(delays_ps={"carol": 1}), "no detector carol"),
+        (Changes(delays_ps={"bob_h": -(10**9)}), "the delay of bob_h of -1000000000 ps is too large"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run: StoredRun, changes: Changes, complaint: str) -> None:
+    with pytest.raises(ReplayError, match=complaint):
+        replay(run, changes)
+
+
+@pytest.mark.parametrize("kept", ["heralds", "none"])
+def test_a_run_that_did_not_keep_all_tags_is_refused(run: StoredRun, tmp_path: Path, kept: str) -> None:
+    shutil.copytree(run.path, tmp_path / "copy")
+    config = tmp_path / "copy/config.resolved.yaml"
+    config.write_text(config.read_text().replace("tags: raw", f"tags: {kept}"))
+    with pytest.raises(ReplayError, match=f"copy kept no tags of .* says {kept}"):
+        replay(StoredRun(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "spoke_ps", "pair_ps"),
+    [
+        (Changes(centre_ps=70, spoke_window_ps=900), 70, 100),
+        (Changes(centre_ps=70, window_ps=900), 250, 70),
+        (Changes(centre_ps=70, pair="there"), 250, 70),
+        (Changes(centre_ps=70), None, None),
+        (Changes(centre_ps=70, window_ps=900, spoke_window_ps=900), None, None),
+    ],
+)
+def test_the_centre_is_of_the_window_beside_it(
+    changes: Changes, spoke_ps: int | None, pair_ps: int | None
+) -> None:
+    """Where a run has counted both on pairs and behind a Bell-state measurement."""
+    steps = tuple(make_step(step) for step in (MEASURE, SOURCE))
+    what = experiment((MEASURE, SOURCE), pairs=PAIRS).experiment
+    known = {(step.kind, step.parameters.label): Calibrations() for step in steps}
+    counting = Counting("mixed", what, Bench(fakes.testbed(), {}), steps, known=known)  # type: ignore[arg-type]
+    if spoke_ps is None:
+        with pytest.raises(ReplayError, match="of spokes and of pairs"):
+            changes.of(counting)
+        return
+    found = changes.of(counting)
+    assert found.swapping.spoke_window_centre == pytest.approx(spoke_ps / PS)
+    assert found.pair("there").window_centre == pytest.approx((pair_ps or 0) / PS)
+
+
+@pytest.mark.parametrize("name", ["chattanooga_loop", "nyc_swapping"])
+def test_what_counting_goes_by_is_read_from_any_testbed(tmp_path: Path, name: str) -> None:
+    """Lasers with settings of their own, sources, light paths: none of that is in the way."""
+    loaded = load_experiment(CONFIGS / f"{name}.yaml")
+    (tmp_path / "config.resolved.yaml").write_text(yaml.safe_dump(loaded.resolved))
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "documents.jsonl").write_text("")
+    with pytest.raises(ReplayError, match="counted nothing"):
+        replay(StoredRun(tmp_path))
+
+
+def test_the_state_is_found_with_the_analysers_as_they_were_calibrated(
+    run: StoredRun, tmp_path: Path
+) -> None:
+    """A calibration before the tomography, of a splitter that lets 4 % of the light through the wrong output,
+    is taken into account; one after its first dwell has no part in it."""
+    pure = {}
+    for name, before in (("before", True), ("after", False)):
+        shutil.copytree(run.path, tmp_path / name)
+        _put_in_calibration(tmp_path / name, before)
+        again = replay(StoredRun(tmp_path / name)).results
+        pure[name] = again["there.purity"]["value"]
+    assert pure["after"] == run.results["there.purity"]["value"]
+    assert abs(pure["before"] - pure["after"]) > 0.01
+
+
+def _put_in_calibration(folder: Path, before: bool) -> None:
+    optics = {key: {"value": 0.0} for key in ("qwp_zero", "hwp_zero", "qwp_error", "hwp_error")}
+    details = {"calibration": "optics of alice_analyser", **optics, "extinction": {"value": 0.04}}
+    found: list[dict[str, Any]] = []
+    streams = {}
+    for kind, doc in documents(folder):
+        if kind == "descriptor":
+            streams[doc["uid"]] = doc["name"]
+        is_dwell = kind == "event" and doc["data"].get("event") == "dwell"
+        of_state = is_dwell and json.loads(doc["data"]["details"])["step"] == STATE.kind
+        if of_state and not any("optics" in str(line) for line in found):
+            data = {**doc["data"], "event": "calibrated", "details": json.dumps(details)}
+            made = {"name": kind, "doc": {**doc, "data": data}}
+            found += [made, {"name": kind, "doc": doc}] if before else [{"name": kind, "doc": doc}, made]
+        else:
+            found.append({"name": kind, "doc": doc})
+    (folder / "documents.jsonl").write_text("".join(json.dumps(line) + "\n" for line in found))
+
+
+async def test_what_was_taken_over_is_counted_in_the_tags_of_the_run_before(tmp_path: Path) -> None:
+    """Of a stay that was cut short the files hold more than was counted, which is said."""
+    bases = {"bases": ["ZZ", "XX", "YY"]}
+    measure = MeasureVisibility.model_validate({"pair": "there", "dwell": "300 ms", **bases})
+    settings: Any = {"plan": (BRING_UP, DELAYS, measure), "pairs": PAIRS, "record": {"tags": "raw"}}
+    first = await aborted(tmp_path, pair_bench(), 3, 0.2, **settings)
+    assert first.state == "aborted"
+    again = replay(first)
+    whole = [entry["setting"] for entry in happened(first.path, "counted")]
+    assert whole
+    for setting in whole:
+        assert again.results["there.settings"][setting] == first.results["there.settings"][setting]
+    assert 0.3 <= first.results["there.live_time_s"] <= again.results["there.live_time_s"] <= 0.9
+    assert len(again.remarks) == 3 - len(whole)
+    assert all("counts as far as its tags are stored" in remark for remark in again.remarks)
+
+    books = read_books(first.path)
+    second = StoredRun(await toy_run(tmp_path, pair_bench(2), resume_from=books, **settings))
+    assert len(happened(second.path, "dwell")) == 3 - len(whole)
+    assert second.results["there.live_time_s"] == pytest.approx(0.9)
+    assert replay(second).results == second.results
+    narrow = replay(second, Changes(window_ps=300)).results["there.settings"]
+    for name, setting in second.results["there.settings"].items():
+        assert 0 < np.sum(narrow[name]["coincidences"]) < np.sum(setting["coincidences"])
