@@ -100,6 +100,7 @@ class Watch:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_a_bench_of_which_only_the_wiring_is_known_violates_bell(tmp_path: Path) -> None:
     text = LINK.read_text()
     for old, new in FAR_NODE.items():

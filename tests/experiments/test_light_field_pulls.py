@@ -4,8 +4,8 @@ simulated world, counted and worked up by the measurements' own code, and their 
 One source and two analysers, without wires: the world's ports are turned by hand. What is expected comes from
 the layout in closed formulas. Detectors have dead time and dark counts, and both arms light without a
 partner, so that there is an accidental for 26 pairs. At a CAR of 4 and of 1, with 2,000 pairs per setting,
-the fidelity of a tomography had mean pulls of -0.4 and -0.25 (60 seeds, +-0.13); at 26 it has none that 100
-seeds could show.
+the fidelity of a tomography had mean pulls of -0.4 and -0.25 (60 seeds, +-0.13); at 26 it has none that 260
+seeds could show, and the concurrence the +0.2 that `estimators.tomography` warns of.
 """
 
 from collections.abc import Mapping, Sequence
