@@ -6,7 +6,10 @@ avoid leaving by different ports with the same polarization: cH&dH, cV&dV. When 
 idlers are told apart by their polarization, cH&dV and cV&dH: the reference, out of the same tags, with the
 same singles, windows and losses. Without interference there are as many of either.
 
-The unheralded dip of two such sources is flat whatever the alignment, and no such figure is made of it.
+The unheralded dip of two such sources is flat whatever the alignment: idlers of one source bunch by as much
+as those of two avoid each other. So is that of three-folds behind arms as bright as each other: the herald's
+partner meets idlers of its own source as often as the other's (`physics.md` 6 names three-folds too, which its
+own section 1 does not bear out; tests/sim_instruments/test_world_pulsed_dip.py). Neither is made a figure of.
 Accidentals are counted with each analyser's window displaced by 200 ns, and with both: what is left after
 subtracting the former two less the latter has both signals in coincidence.
 """

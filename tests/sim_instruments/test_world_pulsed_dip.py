@@ -14,14 +14,14 @@ TAU_PS, WIDTH_PS, MU, OVERLAP = 80.0, 60.0, 0.02, 0.9
 PERIOD_S, SECONDS = 1e-8, 0.2
 
 
-def expected(delay_ps: float, heralds: int) -> float:
+def expected(delay_ps: float, heralds: int, overlap: float = OVERLAP) -> float:
     """Coincidences of both outputs per pulse, with the clicks of so many signals: exact moments of two-mode
     squeezed states in Schmidt modes, whose exchange terms fall with the overlap of the idlers' Gaussians, of
     variance w^2 + tau^2 / 4 each (that of the second and later modes together, to the order of MU)."""
     ratio = abs(2 * WIDTH_PS - TAU_PS) / (2 * WIDTH_PS + TAU_PS)
     n = MU * (1 - ratio**2) * ratio ** (2 * np.arange(60))
     q = n * (1 + n)
-    k = OVERLAP * exp(-(delay_ps**2) / (4 * (WIDTH_PS**2 + TAU_PS**2 / 4)))
+    k = overlap * exp(-(delay_ps**2) / (4 * (WIDTH_PS**2 + TAU_PS**2 / 4)))
     none = MU**2 + (1 - k) / 2 * (n**2).sum()
     if heralds == 0:
         return float(none)
@@ -65,3 +65,17 @@ def test_no_herald_and_one_leave_a_third_of_the_dip_at_best() -> None:
     assert depths[0] == pytest.approx(OVERLAP * purity / (2 + purity), abs=1e-6)
     assert depths[1] == pytest.approx(depths[0], abs=MU)
     assert depths[2] == pytest.approx(OVERLAP * purity, abs=5 * MU)
+
+
+def test_photons_alike_show_in_fourfolds_alone_where_they_meet() -> None:
+    """At one time, with modes that are all the same, two-folds and three-folds are what chance makes of the
+    light of both arms: what two sources lack, each source's own bunching gives. So a dip over the difference
+    of two clicks, as continuous sources have it, needs both heralds."""
+    n = expected(0, 0, overlap=1.0)
+    assert n == pytest.approx(MU**2)
+    pairs = expected(0, 1, overlap=1.0) - MU * n  # with a partner of the herald
+    ratio = abs(2 * WIDTH_PS - TAU_PS) / (2 * WIDTH_PS + TAU_PS)
+    modes = MU * (1 - ratio**2) * ratio ** (2 * np.arange(60))
+    assert pairs == pytest.approx(MU * (modes * (1 + modes)).sum())  # a chance photon with one of the pair
+    chance = (modes * (1 + modes)).sum() ** 2 / 2
+    assert expected(0, 2, overlap=1.0) - MU**2 * n - 2 * MU * pairs < 0.1 * chance

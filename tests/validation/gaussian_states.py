@@ -56,6 +56,9 @@ class Source:
     form: WaveForm
     ports: Complex
     """(4, 2) amplitudes from the idler's polarization to the ports, losses included."""
+    signal_noise: float = 0.0
+    port_noise: float = 0.0
+    """Clicks per picosecond that have nothing to do with pairs, of a signal's outcome and of a port."""
 
     def second(self, E: Complex) -> tuple[Complex, Complex, float]:
         """What goes with a signal that clicks with the POVM element E (2, 2): port matrices of its idler, to
@@ -64,7 +67,7 @@ class Source:
         sigma = np.einsum("ba,aibj->ij", E, state)
         K = np.einsum("aiaj->ij", state)
         H = self.ports
-        rate = self.rate * float(np.trace(sigma).real)
+        rate = self.rate * float(np.trace(sigma).real) + self.signal_noise
         return H @ sigma @ H.conj().T, H @ K @ sigma @ H.conj().T, rate
 
     def density(self) -> Complex:
@@ -136,7 +139,7 @@ def _at(
     NA, NB = a.density(), b.density()
     g1a, g1b = (float(s.form.coherence(np.array(d))) for s in (a, b))
     signal_a, signal_b = (s.second(E)[2] * width for s, E in ((a, Ea), (b, Eb)))
-    n = np.diag(NA + NB).real
+    n = np.diag(NA + NB).real + a.port_noise + b.port_noise
     same = 1.0 if thermal else 0.0
     bunched = same * (np.abs(g1a * NA) ** 2 + np.abs(g1b * NB) ** 2)
     mixed = 2 * overlap * np.real(g1a * NA * (g1b * NB).conj())
