@@ -8,8 +8,9 @@ same singles, windows and losses. Without interference there are as many of eith
 
 The unheralded dip of two such sources is flat whatever the alignment: idlers of one source bunch by as much
 as those of two avoid each other. So is that of three-folds behind arms as bright as each other: the herald's
-partner meets idlers of its own source as often as the other's (`physics.md` 6 names three-folds too, which its
-own section 1 does not bear out; tests/sim_instruments/test_world_pulsed_dip.py). Neither is made a figure of.
+partner meets idlers of its own source as often as the other's. (`physics.md` 6 names three-folds too, which
+its own section 1 does not bear out; tests/sim_instruments/test_world_pulsed_dip.py.) Neither is made a
+figure of.
 Accidentals are counted with each analyser's window displaced by 200 ns, and with both: what is left after
 subtracting the former two less the latter has both signals in coincidence.
 """
