@@ -65,7 +65,7 @@ def _happening(what: SimulatedHappening, testbed: Testbed) -> happenings.Happeni
         case "jump":
             return happenings.Jump(what.at, thing, 0.4 if what.angle is None else what.angle)
         case "shake":
-            diffusion = 1.0 if what.diffusion is None else what.diffusion
+            diffusion = 10.0 if what.diffusion is None else what.diffusion
             return happenings.Shake(what.at, thing, diffusion, for_s=for_s)
         case "move_delay":
             return happenings.MoveDelay(what.at, thing, what.by or 0.0)

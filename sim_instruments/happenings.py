@@ -74,16 +74,25 @@ class MoveDelay(Happening):
 
 @dataclass
 class Shake(Happening):
-    """Somebody is at work on a fibre: its polarization diffuses by so much more, in rad^2/s."""
+    """Somebody is at work on a fibre: its polarization diffuses by so much more, in rad^2/s, anew in every
+    slice, so that even a fast search does not follow."""
 
     fibre: str
     diffusion: float
+    _until_ps: int | None = field(default=None, init=False)
+    """Shaken so far."""
 
     def begin(self, stage: Stage) -> None:
-        stage.light.fibre(self.fibre).shake(self.diffusion)
+        self._until_ps = stage.light.now_ps
+
+    def watch(self, stage: Stage) -> None:
+        if self._until_ps is not None:
+            seconds = (stage.light.now_ps - self._until_ps) * 1e-12
+            stage.light.fibre(self.fibre).shake(self.diffusion * seconds, stage.axes)
+            self._until_ps = stage.light.now_ps
 
     def end(self, stage: Stage) -> None:
-        stage.light.fibre(self.fibre).shake(0.0)
+        self._until_ps = None
 
 
 @dataclass

@@ -3,7 +3,7 @@
 A happening is one verb, the thing that it happens to, and how much of it:
 
     - {at: 2 h, jump: alice_fibre, angle: 0.4 rad}
-    - {at: 2.5 h, shake: bob_fibre, diffusion: 1 rad^2/s, for: 1 min}
+    - {at: 2.5 h, shake: bob_fibre, diffusion: 10 rad^2/s, for: 1 min}
     - {at: 3 h, power_cycle: alice_hwp, for: 20 s}
     - {at: 5 h, latch: hub_nanowires.2}
     - {at: 7 h, unlock: alice_pump, left: 5 %}      # a laser
@@ -62,7 +62,7 @@ class SimulatedHappening(Part):
     angle: Annotated[Radians, Positive] | None = None
     """Left out, 0.4 rad."""
     diffusion: Annotated[PolarizationDiffusion, Positive] | None = None
-    """Left out, 1 rad^2/s: no search follows that."""
+    """Left out, 10 rad^2/s: no search follows that."""
     for_s: Annotated[Seconds, Positive] | None = Field(None, alias="for")
     left: Fraction | None = None
     """Left out, 5 %."""

@@ -25,6 +25,11 @@ class Maintenance(Protocol):
     that does it for the first time."""
 
     @property
+    def comes_last(self) -> bool:
+        """Whether it judges what the others have done in the same gap."""
+        ...
+
+    @property
     def due_at(self) -> float:
         """When it is to be carried out next, in seconds of run clock; inf for never."""
         ...
@@ -46,13 +51,14 @@ def undisturbed_s(maintenance: Iterable[Maintenance], now: float) -> float:
 
 
 async def carry_out_due(context: "Context") -> None:
-    """Carry out all that is due, or will be soon, what has waited longest first."""
+    """Carry out all that is due, or will be soon: what has waited longest first, what judges the others
+    last."""
     now = context.clock.now()
-    due = sorted((m for m in context.maintenance if m.due_at <= now + SOON_S), key=lambda m: m.due_at)
-    if not due or due[0].due_at > now:
+    due = [m for m in context.maintenance if m.due_at <= now + SOON_S]
+    if not any(m.due_at <= now for m in due):
         return
     of_step = context.changes
-    for each in due:
+    for each in sorted(due, key=lambda m: (m.comes_last, m.due_at)):
         # They stay so when it fails: the bench stands half changed then.
         context.changes = {*of_step, *each.changes}
         await each.carry_out(context)

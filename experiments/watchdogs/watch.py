@@ -51,8 +51,6 @@ WATCHDOGS: tuple[type[Watchdog[Any]], ...] = (
 HOUR_S = 3600.0
 BETWEEN_S = 10.0
 """From a remedy that failed to the next try."""
-AFTER_LINKS_S = 1e-3
-"""A look at a link is followed by one of the watchdogs, in the same gap."""
 
 Veto = Callable[[int], Awaitable[float]]
 """Forget all stays that end after a hub time in ps; returns how many seconds of data they were."""
@@ -87,7 +85,10 @@ class Followed:
 
 
 class Watch:
-    """The watchdogs of one measuring step. A `Maintenance`."""
+    """The watchdogs of one measuring step. A `Maintenance`: a look at a link is followed by one of theirs, in
+    the same gap."""
+
+    comes_last = True
 
     def __init__(self, context: Context, subject: Subject, veto: Veto) -> None:
         self._settings, self._subject = context.experiment.watchdogs, subject
@@ -151,7 +152,7 @@ class Watch:
     @property
     def due_at(self) -> float:
         links = (m.due_at for m in self._context.maintenance if isinstance(m, LinkUpkeep))
-        return min([self._due_at, *(due_at + AFTER_LINKS_S for due_at in links)])
+        return min([self._due_at, *links])
 
     async def carry_out(self, context: Context) -> None:
         """Look; and do what is to be done."""
@@ -192,7 +193,8 @@ class Watch:
         return None
 
     async def _handle(self, dog: Watchdog[Any], alarm: Alarm, context: Context) -> None:
-        context.announce(Uptime("down", f"{dog.name}: {alarm.reason}"))
+        down = Uptime("down", f"{dog.name}: {alarm.reason}")
+        context.announce(down)
         self.changes = dog.changes(alarm, context)
         context.changes = {*context.changes, *self.changes}
         vetoed_s = await self._forget_since(dog.fine_until_ps)
@@ -201,6 +203,7 @@ class Watch:
             if await self._remedied(dog, alarm, context):
                 context.announce(Uptime("up"))
                 return
+            context.announce(down)  # a remedy that looks at links says up when it is done
             await context.clock.sleep(BETWEEN_S)
         self.holds_run = True
         context.hold(f"{alarm.reason} ({why_not})", dog.name)

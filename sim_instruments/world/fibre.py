@@ -46,7 +46,6 @@ class DriftingFibre:
         self._age_s = 0.0
         self._noise_k = 0.0
         self._moved_s = 0.0
-        self._shaken = 0.0
         self._pmd_axis = random_axis(rng)
         self._lossy = 10 ** (-fibre.loss_db / 20) * polarization_dependent_loss(
             fibre.pdl_db, random_axis(rng)
@@ -60,9 +59,8 @@ class DriftingFibre:
         """
         fibre = self.fibre
         self._age_s += seconds
-        diffusion = fibre.polarization_diffusion + self._shaken
-        if diffusion or fibre.jump_rate_hz:
-            turn = diffused(self._rng, diffusion * seconds) @ self.turn
+        if fibre.polarization_diffusion or fibre.jump_rate_hz:
+            turn = diffused(self._rng, fibre.polarization_diffusion * seconds) @ self.turn
             jumps = int(self._rng.poisson(fibre.jump_rate_hz * seconds))
             for _ in range(jumps):
                 turn = rotation(fibre.jump_angle_rad * random_axis(self._rng)) @ turn
@@ -83,9 +81,11 @@ class DriftingFibre:
         self.turn = special_unitary(rotation(angle_rad * random_axis(rng)) @ self.turn)
         self.revision += 1
 
-    def shake(self, diffusion: float) -> None:
-        """Let polarization diffuse by so much more from now on, in rad^2/s."""
-        self._shaken = diffusion
+    def shake(self, spread: float, rng: np.random.Generator) -> None:
+        """Let polarization diffuse by so much more at once: the product of a diffusion and a time, in rad^2,
+        as `rng` chooses."""
+        self.turn = special_unitary(diffused(rng, spread) @ self.turn)
+        self.revision += 1
 
     def move(self, by_s: float) -> None:
         """Hold light so much longer from now on, as after a repair or a rerouting."""

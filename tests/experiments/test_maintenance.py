@@ -25,6 +25,7 @@ class Upkeep:
     log: list[str]
     fails: bool = False
     changes: set[str] = field(default_factory=set)
+    comes_last: bool = False
 
     async def carry_out(self, context: Any) -> None:
         self.log.append(f"{self.name} changing {sorted(context.changes)}")
@@ -75,6 +76,13 @@ async def test_what_has_waited_longest_comes_first_and_what_is_soon_due_joins_it
     assert context.changes == {"mount"}
 
 
+async def test_what_judges_the_others_comes_last_in_the_same_gap() -> None:
+    context, log = bench(50.0, 48.0, 10.0, 54.0)
+    context.maintenance[1].comes_last = True
+    await carry_out_due(context)  # type: ignore[arg-type]
+    assert [line[0] for line in log] == ["a", "c", "b"]
+
+
 async def test_nothing_is_done_before_something_is_due() -> None:
     context, log = bench(50.0, 52.0, inf)
     await carry_out_due(context)  # type: ignore[arg-type]
@@ -102,6 +110,7 @@ class Often:
     """Upkeep of 0.3 s, due every 1.7 s."""
 
     changes: frozenset[str] = frozenset()
+    comes_last = False
 
     def __init__(self) -> None:
         self.due_at = 0.0

@@ -67,6 +67,7 @@ class Books:
 class LinkUpkeep:
     """A link of the section `compensation`. A `Maintenance` once `due_at` is set."""
 
+    comes_last = False
     name: str
     settings: Compensation
     actuator: Actuator
