@@ -60,6 +60,8 @@ class _Replay:
     ) -> None:
         self._run, self._counting, self._changes, self._remarks = run, counting, changes, remarks
         self._measurements = counting.measurements
+        for key in dict.fromkeys(dwell.of for dwell in counting.dwells):
+            self._check_kept(key)
         self._experiment = changes.of(counting)
         self._tags = StoredTags(run, counting, remarks)
         self._followed: dict[int, Followed] = {}
@@ -113,7 +115,6 @@ class _Replay:
     def _count(self, dwell: StoredDwell) -> SlicedDwell[Any]:
         """A dwell with all its tags."""
         counting, step = self._counting, self._measurements[dwell.of]
-        self._check_kept(dwell)
         followed = self._followed.get(id(dwell.calibrated))
         if followed is None:
             followed = Followed(dwell.calibrated, counting.bench, self._changes.delays_ps)
@@ -146,12 +147,12 @@ class _Replay:
             self._remarks[f"{told}, {seconds}"] = None
         return counted
 
-    def _check_kept(self, dwell: StoredDwell) -> None:
-        """Refuse a dwell whose tags the run did not keep."""
-        kept, kind = self._counting.experiment.record.tags, dwell.of[0]
+    def _check_kept(self, key: Key) -> None:
+        """Refuse a measurement whose tags the run did not keep."""
+        kept, kind = self._counting.experiment.record.tags, key[0]
         if kept == "none":
-            raise ReplayError(f"{self._run.name} kept no tags of its dwells; its record says {kept}")
-        if kept == "heralds" and not self._measurements[dwell.of].keeps_heralds:
+            raise ReplayError(f"{self._run.name} kept no tags of {kind}: its record says {kept}")
+        if kept == "heralds" and not self._measurements[key].keeps_heralds:
             raise ReplayError(
                 f"{self._run.name} kept no tags of {kind}: its record says {kept}, and {kind} counts more "
                 "than what lies around them. Only a run with record: {tags: raw} can tell"

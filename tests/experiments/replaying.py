@@ -58,11 +58,11 @@ class StoredClicks:
         self._spokes, self._more_ps, self._run = spokes, more_ps, run
         self._looks = events(run.path, "delays")
         self._tags: dict[str, Times] = {}
-        for detector, wire in DETECTORS.items():
-            tagger = wire.partition(".")[0]
-            if detector in self._fine:
-                times = run.tags(source=f"raw/{tagger}").of(detector)
-                self._tags[detector] = times + found["tagger_shifts"][tagger]["value"]
+        for tagger, shift in found["tagger_shifts"].items():
+            tags = run.tags(source=f"raw/{tagger}")
+            for detector in self._fine:
+                if DETECTORS[detector].startswith(f"{tagger}."):
+                    self._tags[detector] = tags.of(detector) + shift["value"]
 
     def slices(self, step: str, slice_ps: int) -> Iterator[tuple[int, int]]:
         """Begin and end of each slice of what a step has counted."""

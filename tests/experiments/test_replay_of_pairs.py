@@ -12,7 +12,7 @@ import yaml
 
 from experiments.archive.changes import Changes
 from experiments.archive.continuation import read_books
-from experiments.archive.counting import Counting, ReplayError
+from experiments.archive.counting import Counting, ReplayError, counting_of
 from experiments.archive.replay import replay
 from experiments.archive.stored import StoredRun
 from experiments.config.files import load_experiment
@@ -20,16 +20,15 @@ from experiments.config.plan import (
     CalibratePairDelays,
     CharacterizePair,
     MeasurePairs,
-    MeasureTomography,
-    MeasureVisibility,
 )
 from experiments.engine.bench import Bench
 from experiments.engine.findings import Calibrations
 from experiments.engine.registry import make_step
+from experiments.estimators.analyser import AnalyserOptics
 from experiments.measurements import dwell as dwell_module
 from tests.experiments import fakes
 from tests.experiments.fakes import BRING_UP, DETECTORS, MEASURE, FakeMount, ToyBench, experiment
-from tests.experiments.replaying import StoredClicks, aborted, pairs_within
+from tests.experiments.replaying import StoredClicks, pairs_within
 from tests.recorded import documents, happened
 from tests.stored import toy_run
 
@@ -43,11 +42,10 @@ PAIRS = {
     },
     "back": {"analysers": ["bob_analyser", "alice_analyser"], "window": "3 ns"},
 }
-SOURCE = CharacterizePair.model_validate({"pair": "there", "dwell": "1500 ms"})
-STATE = MeasureTomography.model_validate({"pair": "there", "dwell": "200 ms", "resamples": 100})
+SOURCE = CharacterizePair.model_validate({"pair": "there", "dwell": "1100 ms"})
 TABLE = MeasurePairs.model_validate({"pairs": ["there", "back"], "dwell": "300 ms", "duration": "500 ms"})
 DELAYS = CalibratePairDelays.model_validate({"pair": "there", "duration": "500 ms"})
-PLAN = (BRING_UP, DELAYS, SOURCE, STATE, TABLE)
+PLAN = (BRING_UP, DELAYS, SOURCE, TABLE)
 
 
 class PairLight:
@@ -96,12 +94,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_same_windows_give_the_results_of_the_run(run: StoredRun) -> None:
-    """All of results.json: of the source, of the state, of two pairs and their table."""
+    """All of results.json: of the source, of two pairs and their table."""
     again = replay(run)
     assert again.remarks == []
     assert again.results == run.results
     assert run.results["there.coincidences"] > 4000
-    assert run.results["there.purity"]["value"] > 0.5
     assert run.results["pairs_measured"]["value"] == 2
     assert {look.data["spoke"] for look in run.journal.of("delays")} == {"alice_analyser", "bob_analyser"}
 
@@ -205,32 +202,26 @@ def test_what_counting_goes_by_is_read_from_any_testbed(tmp_path: Path, name: st
         replay(StoredRun(tmp_path))
 
 
-def test_the_state_is_found_with_the_analysers_as_they_were_calibrated(
-    run: StoredRun, tmp_path: Path
+@pytest.mark.parametrize(("before", "extinction"), [(True, 0.04), (False, None)])
+def test_analysers_are_as_they_were_calibrated_when_counting_began(
+    run: StoredRun, tmp_path: Path, before: bool, extinction: float | None
 ) -> None:
-    """A calibration before the tomography, of a splitter that lets 4 % of the light through the wrong output,
-    is taken into account; one after its first dwell has no part in it."""
-    pure = {}
-    for name, before in (("before", True), ("after", False)):
-        shutil.copytree(run.path, tmp_path / name)
-        _put_in_calibration(tmp_path / name, before)
-        again = replay(StoredRun(tmp_path / name)).results
-        pure[name] = again["there.purity"]["value"]
-    assert pure["after"] == run.results["there.purity"]["value"]
-    assert abs(pure["before"] - pure["after"]) > 0.01
+    """What is found later has no part in the results, of a tomography say. Mounts are turned by the zeros."""
+    shutil.copytree(run.path, tmp_path / "copy")
+    _put_in_calibration(tmp_path / "copy", before)
+    known = counting_of(StoredRun(tmp_path / "copy")).known["characterize_pair", "there"]
+    found = known.find("optics of alice_analyser", AnalyserOptics)
+    assert found == (None if extinction is None else AnalyserOptics(extinction=extinction))
 
 
 def _put_in_calibration(folder: Path, before: bool) -> None:
-    optics = {key: {"value": 0.0} for key in ("qwp_zero", "hwp_zero", "qwp_error", "hwp_error")}
-    details = {"calibration": "optics of alice_analyser", **optics, "extinction": {"value": 0.04}}
+    optics = {key: {"value": 0.0} for key in ("hwp_zero", "qwp_error", "hwp_error")}
+    details: dict[str, Any] = {"calibration": "optics of alice_analyser", **optics}
+    details |= {"qwp_zero": {"value": 0.3}, "extinction": {"value": 0.04}}
     found: list[dict[str, Any]] = []
-    streams = {}
     for kind, doc in documents(folder):
-        if kind == "descriptor":
-            streams[doc["uid"]] = doc["name"]
         is_dwell = kind == "event" and doc["data"].get("event") == "dwell"
-        of_state = is_dwell and json.loads(doc["data"]["details"])["step"] == STATE.kind
-        if of_state and not any("optics" in str(line) for line in found):
+        if is_dwell and not any("optics" in str(line) for line in found):
             data = {**doc["data"], "event": "calibrated", "details": json.dumps(details)}
             made = {"name": kind, "doc": {**doc, "data": data}}
             found += [made, {"name": kind, "doc": doc}] if before else [{"name": kind, "doc": doc}, made]
@@ -239,27 +230,36 @@ def _put_in_calibration(folder: Path, before: bool) -> None:
     (folder / "documents.jsonl").write_text("".join(json.dumps(line) + "\n" for line in found))
 
 
-async def test_what_was_taken_over_is_counted_in_the_tags_of_the_run_before(tmp_path: Path) -> None:
-    """Of a stay that was cut short the files hold more than was counted, which is said."""
-    bases = {"bases": ["ZZ", "XX", "YY"]}
-    measure = MeasureVisibility.model_validate({"pair": "there", "dwell": "300 ms", **bases})
-    settings: Any = {"plan": (BRING_UP, DELAYS, measure), "pairs": PAIRS, "record": {"tags": "raw"}}
-    first = await aborted(tmp_path, pair_bench(), 3, 0.2, **settings)
-    assert first.state == "aborted"
-    again = replay(first)
-    whole = [entry["setting"] for entry in happened(first.path, "counted")]
-    assert whole
-    for setting in whole:
-        assert again.results["there.settings"][setting] == first.results["there.settings"][setting]
-    assert 0.3 <= first.results["there.live_time_s"] <= again.results["there.live_time_s"] <= 0.9
-    assert len(again.remarks) == 3 - len(whole)
-    assert all("counts as far as its tags are stored" in remark for remark in again.remarks)
-
-    books = read_books(first.path)
-    second = StoredRun(await toy_run(tmp_path, pair_bench(2), resume_from=books, **settings))
-    assert len(happened(second.path, "dwell")) == 3 - len(whole)
-    assert second.results["there.live_time_s"] == pytest.approx(0.9)
+async def test_what_was_taken_over_is_counted_in_the_tags_of_the_run_before(run: StoredRun) -> None:
+    """Two rounds, of which the run before has made one."""
+    twice = SOURCE.model_copy(update={"rounds": 2, "dwell": 0.6})
+    folder = await toy_run(
+        run.path.parent,
+        pair_bench(2),
+        plan=(BRING_UP, DELAYS, twice),
+        pairs=PAIRS,
+        record={"tags": "raw"},
+        resume_from=read_books(run.path),
+    )
+    second = StoredRun(folder)
+    assert len(happened(folder, "dwell")) == 1
+    assert second.results["there.live_time_s"] == pytest.approx(1.1 + 0.6)
     assert replay(second).results == second.results
-    narrow = replay(second, Changes(window_ps=300)).results["there.settings"]
-    for name, setting in second.results["there.settings"].items():
-        assert 0 < np.sum(narrow[name]["coincidences"]) < np.sum(setting["coincidences"])
+    narrow = replay(second, Changes(window_ps=700, centre_ps=120)).results
+    before = replay(run, Changes(window_ps=700, centre_ps=120)).results["there.coincidences"]
+    assert narrow["there.counted_in"]["earlier_runs"] == {
+        run.name: {"live_time_s": 1.1, "coincidences": before}
+    }
+
+
+def test_a_stay_that_is_not_in_the_books_is_told_of(run: StoredRun, tmp_path: Path) -> None:
+    """As when a run was killed in the middle of it."""
+    shutil.copytree(run.path, tmp_path / "copy")
+    lines = (run.path / "documents.jsonl").read_text().splitlines(keepends=True)
+    entries = [n for n, line in enumerate(lines) if '"counted"' in line]
+    (tmp_path / "copy/documents.jsonl").write_text("".join(lines[: entries[0]] + lines[entries[0] + 1 :]))
+    again = replay(StoredRun(tmp_path / "copy"))
+    assert again.remarks == [
+        "a stay in ZZ is not in the books; it counts as far as its tags are stored, 1.100 s"
+    ]
+    assert again.results == run.results
