@@ -11,6 +11,7 @@ as those of two avoid each other. So is that of three-folds behind arms as brigh
 partner meets idlers of its own source as often as the other's. (`physics.md` 6 names three-folds too, which
 its own section 1 does not bear out; tests/sim_instruments/test_world_pulsed_dip.py.) Neither is made a
 figure of.
+
 Accidentals are counted with each analyser's window displaced by 200 ns, and with both: what is left after
 subtracting the former two less the latter has both signals in coincidence.
 """
