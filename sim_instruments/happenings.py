@@ -92,6 +92,7 @@ class Shake(Happening):
             self._until_ps = stage.light.now_ps
 
     def end(self, stage: Stage) -> None:
+        self.watch(stage)
         self._until_ps = None
 
 
