@@ -18,6 +18,7 @@ from experiments.config.experiment import Experiment
 from experiments.config.plan import CompensatePolarization, MeasurePairs, MeasureVisibility
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened, Scan
+from experiments.engine.maintenance import Maintenance
 from experiments.engine.findings import Calibrations, Results
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
@@ -53,6 +54,8 @@ class MeasurePairsStep(Step[MeasurePairs]):
         }
         self._left: list[str] | None = None
         """The pairs that are to be measured, the present one first."""
+        self._kept_up: list[Maintenance] = []
+        """What is kept up besides the links of the present pair and whatever looks at its measurement."""
         self._dark: set[str] = set()
         """Those that had no correlation peak when they were tried."""
         self._measuring: PairStep[Any] | None = None
@@ -84,10 +87,10 @@ class MeasurePairsStep(Step[MeasurePairs]):
         if self._left is None:
             order = np.random.default_rng([context.seed, _SHUFFLE]).permutation(len(self._steps))
             self._left = [self.parameters.pairs[k] for k in order]
+            self._kept_up = list(context.maintenance)
         while self._left:
             pair = self._left[0]
             await context.safe_point()
-            kept_up = list(context.maintenance)
             if await self._prepared(context, pair):
                 self._measuring = self._steps[pair]
                 await self._measuring.run(context)
@@ -97,7 +100,7 @@ class MeasurePairsStep(Step[MeasurePairs]):
                 self._dark.add(pair)
                 self._left.append(pair)
             # The links of this pair are not to be looked at while light goes another way.
-            context.maintenance[:] = kept_up
+            context.maintenance[:] = self._kept_up
             del self._left[0]
             self.safe_points += 1
         await self.finish(context)
