@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from drivers.units import AS_SI
-from experiments.archive.delays import Calibrated, Clocks, Look
+from experiments.archive.delays import Calibrated, Clocks, Look, Moved
 from experiments.archive.journal import Event
 from experiments.archive.stored import StoredRun
 from experiments.calibrations.analyser_step import optics_in, without_zeros
@@ -162,7 +162,7 @@ class _Reader:
         self._in_force: dict[str, Calibrated] = {}
         """By the name on record of the delays."""
         self._calibrated: list[Calibrated] = []
-        self._looks: list[Look] = []
+        self._seen: list[Look | Moved] = []
         self._stays: list[StoredDwell] = []
         self._vetoed: set[tuple[int, int]] = set()
         self._closed: set[tuple[int, int]] = set()
@@ -175,7 +175,7 @@ class _Reader:
                 self._step = data["kind"]
                 self._counting.began.add(self._step)
             case "delays":
-                self._looks.append(Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"]))
+                self._seen.append(Look(data["spoke"], data["time_ps"], data["offset_ps"], data["error_ps"]))
             case "happened":
                 self._happened(str(data.get("event")), event.details)
             case _:
@@ -191,6 +191,8 @@ class _Reader:
                 name = str(details.get("calibration"))
                 if name in self._analysers:
                     self._found(name, self._run.calibrations[name])
+            case "delay moved":
+                self._seen.append(Moved(details["spoke"], details["time_ps"], details["by_ps"]))
             case "dwell":
                 self._stays.append(self._dwell(details))
             case "vetoed":
@@ -253,18 +255,18 @@ class _Reader:
                 known.put(name, optics)
 
     def end(self) -> None:
-        """Everything was read: each look belongs to the delays that it brought up to date."""
+        """Everything was read: what was seen of a delay belongs to the calibration that was in force."""
         self._stays.sort(key=lambda stay: stay.begin_ps)
         begins = [stay.begin_ps - FIRST_LOOK_PS for stay in self._stays]
-        for look in self._looks:
-            before = bisect_right(begins, look.time_ps)
-            if before and look.time_ps < self._stays[before - 1].end_ps:
-                self._stays[before - 1].calibrated.looks.append(look)
+        for seen in self._seen:
+            before = bisect_right(begins, seen.time_ps)
+            if before and seen.time_ps < self._stays[before - 1].end_ps:
+                self._stays[before - 1].calibrated.later.append(seen)
                 continue
-            # In a stay that is no measurement's, as when a source is calibrated.
+            # In a stay that is no measurement's, as when a source is calibrated, or between two.
             for found in reversed(self._calibrated):
-                if found.middle_ps < look.time_ps and look.spoke in found.detectors.spokes:
-                    found.looks.append(look)
+                if found.middle_ps < seen.time_ps and seen.spoke in found.detectors.spokes:
+                    found.later.append(seen)
                     break
         self._counting.dwells = [
             replace(stay, closed=stay.window_ps in self._closed)

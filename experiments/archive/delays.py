@@ -9,6 +9,7 @@ from experiments.calibrations.delays import ClockRate, DelayCalibration, rate_si
 from experiments.calibrations.tracking import DelayTracker
 from experiments.engine.bench import Bench
 from timetags.clocks.affine import AffineClock
+from timetags.clocks.track import Track
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,28 @@ class Look:
     offset_ps: float
     error_ps: float
 
+    def apply(self, track: Track) -> None:
+        """Follow it."""
+        track.update(self.time_ps, self.offset_ps, self.error_ps)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Somebody moved the delay of a spoke on purpose."""
+
+    spoke: str
+    time_ps: int
+    by_ps: float
+
+    def apply(self, track: Track) -> None:
+        """Follow it."""
+        track.shift(self.by_ps)
+
 
 @dataclass
 class Calibrated:
     """The delays from one calibration on, those of `detectors`: shifts of taggers and delays of detectors in
-    ps, found at `middle_ps` of hub time with `error_ps`, and the looks that followed."""
+    ps, found at `middle_ps` of hub time with `error_ps`, and what followed."""
 
     detectors: Detectors
     middle_ps: int
@@ -33,7 +51,8 @@ class Calibrated:
     delays_ps: Mapping[str, int]
     rates: Mapping[str, ClockRate]
     """Of taggers whose clocks ran free."""
-    looks: list[Look] = field(default_factory=list)
+    later: list[Look | Moved] = field(default_factory=list)
+    """What was seen and done since."""
 
     @classmethod
     def read(cls, detectors: Detectors, record: Mapping[str, Any]) -> "Calibrated":
@@ -124,16 +143,17 @@ class Followed:
         self._begin()
 
     def at(self, start_ps: int, time_ps: int) -> SliceDelays:
-        """What was expected for `time_ps` when the tags from `start_ps` on came: by all looks before."""
+        """What was expected for `time_ps` when the tags from `start_ps` on came: by all that was seen until
+        then."""
         if start_ps < self._reached_ps:  # of what a run took over, an earlier stay can come later
             self._begin()
         self._reached_ps = start_ps
-        while self._looks and self._looks[-1].time_ps < start_ps:
-            look = self._looks.pop()
-            self._tracks[look.spoke].update(look.time_ps, look.offset_ps, look.error_ps)
+        while self._later and self._later[-1].time_ps < start_ps:
+            seen = self._later.pop()
+            seen.apply(self._tracks[seen.spoke])
         return SliceDelays(self._tracker.hub, self._tracker.spokes, self._tracker.delays_at(time_ps))
 
     def _begin(self) -> None:
         self._tracker = self._calibrated.tracker(self._bench, self._more_ps)
         self._tracks = dict(zip(self._calibrated.detectors.spokes, self._tracker.tracks, strict=True))
-        self._looks = sorted(self._calibrated.looks, key=lambda look: look.time_ps, reverse=True)
+        self._later = sorted(self._calibrated.later, key=lambda seen: seen.time_ps, reverse=True)

@@ -34,7 +34,7 @@ from experiments.engine.motion import settle, turn, verify
 from experiments.engine.outcome import RunError
 from experiments.engine.record import utc_now
 from experiments.engine.step import Context, SetPoint, Step
-from experiments.engine.tags import PS, TAIL_S
+from experiments.engine.tags import GUARD_S, PS, TAIL_S
 from experiments.estimators.dip import Dip
 from experiments.estimators.dip_scan import DipScan
 from experiments.estimators.estimate import Estimate
@@ -259,11 +259,15 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
     def _follow(self, context: Context) -> None:
         """Photons of this arm come later at the hub than before: its spoke's tags are the earlier."""
         tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
-        [arm] = arms_through(
-            context.bench.testbed, context.experiment.swapping.spokes, self.parameters.delay_line
-        )
-        tracker.shift(arm, -(self._at_s - self._stands_s) * PS)
+        spokes = context.experiment.swapping.spokes
+        [arm] = arms_through(context.bench.testbed, spokes, self.parameters.delay_line)
+        by_ps = -(self._at_s - self._stands_s) * PS
+        tracker.shift(arm, by_ps)
         self._stands_s = self._at_s
+        # So that whoever counts the stored tags again can follow too.
+        now_ps = context.tags.window(0.0)[0] - round(GUARD_S * PS)
+        details = {"spoke": spokes[arm], "by_ps": by_ps, "time_ps": now_ps}
+        context.announce(Happened("delay moved", f"{spokes[arm]} is {by_ps:+.0f} ps later", details))
 
     async def _count(self, context: Context, setting: str, doing: str) -> None:
         parameters, experiment = self.parameters, context.experiment

@@ -13,6 +13,7 @@ import yaml
 from experiments.archive.changes import Changes
 from experiments.archive.continuation import read_books
 from experiments.archive.counting import Counting, ReplayError, counting_of
+from experiments.archive.delays import Followed
 from experiments.archive.replay import replay
 from experiments.archive.stored import StoredRun
 from experiments.config.files import load_experiment
@@ -208,25 +209,43 @@ def test_analysers_are_as_they_were_calibrated_when_counting_began(
 ) -> None:
     """What is found later has no part in the results, of a tomography say. Mounts are turned by the zeros."""
     shutil.copytree(run.path, tmp_path / "copy")
-    _put_in_calibration(tmp_path / "copy", before)
+    values = {"qwp_zero": 0.3, "hwp_zero": 0.0, "qwp_error": 0.0, "hwp_error": 0.0, "extinction": 0.04}
+    record = {name: {"value": value} for name, value in values.items()}
+    details = {"calibration": "optics of alice_analyser", **record}
+    _put_in(tmp_path / "copy", "calibrated", details, before)
     known = counting_of(StoredRun(tmp_path / "copy")).known["characterize_pair", "there"]
     found = known.find("optics of alice_analyser", AnalyserOptics)
     assert found == (None if extinction is None else AnalyserOptics(extinction=extinction))
 
 
-def _put_in_calibration(folder: Path, before: bool) -> None:
-    optics = {key: {"value": 0.0} for key in ("hwp_zero", "qwp_error", "hwp_error")}
-    details: dict[str, Any] = {"calibration": "optics of alice_analyser", **optics}
-    details |= {"qwp_zero": {"value": 0.3}, "extinction": {"value": 0.04}}
+def test_a_delay_that_was_moved_on_purpose_is_followed(run: StoredRun, tmp_path: Path) -> None:
+    """By 250 ps, half a second before the first stay: its tags are expected as much later."""
+    shutil.copytree(run.path, tmp_path / "copy")
+    begin_ps = happened(run.path, "dwell")[0]["begin_ps"]
+    moved = {"spoke": "bob_analyser", "time_ps": begin_ps - PS // 2, "by_ps": 250.0}
+    _put_in(tmp_path / "copy", "delay moved", moved, before=True)
+    delays = []
+    for path in (run.path, tmp_path / "copy"):
+        counting = counting_of(StoredRun(path))
+        followed = Followed(counting.dwells[0].calibrated, counting.bench, {})
+        delays.append(followed.at(begin_ps - PS // 4, begin_ps).delays_at(begin_ps))
+    change = {channel: delays[1][channel] - delays[0][channel] for channel in delays[0]}
+    bench = fakes.testbed()
+    channels = dict(zip(bench.detectors, range(8), strict=True))
+    assert {name: change.get(channel, 0) for name, channel in channels.items()} == {
+        name: -250 if name.startswith("bob") else 0 for name in channels
+    }
+
+
+def _put_in(folder: Path, event: str, details: dict[str, Any], before: bool) -> None:
+    """Put something that happened into a record, before or after its first dwell."""
     found: list[dict[str, Any]] = []
     for kind, doc in documents(folder):
-        is_dwell = kind == "event" and doc["data"].get("event") == "dwell"
-        if is_dwell and not any("optics" in str(line) for line in found):
-            data = {**doc["data"], "event": "calibrated", "details": json.dumps(details)}
-            made = {"name": kind, "doc": {**doc, "data": data}}
-            found += [made, {"name": kind, "doc": doc}] if before else [{"name": kind, "doc": doc}, made]
-        else:
-            found.append({"name": kind, "doc": doc})
+        found.append({"name": kind, "doc": doc})
+        if kind == "event" and doc["data"].get("event") == "dwell" and details:
+            data = {**doc["data"], "event": event, "details": json.dumps(details)}
+            found.insert(len(found) - before, {"name": kind, "doc": {**doc, "data": data}})
+            details = {}
     (folder / "documents.jsonl").write_text("".join(json.dumps(line) + "\n" for line in found))
 
 
