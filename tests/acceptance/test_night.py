@@ -12,6 +12,7 @@ import pytest
 
 from bellbench.session import Session
 from experiments.config.files import load_experiment
+from sim_instruments import bench
 from tests.recorded import happened
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,8 +24,7 @@ testbed: nyc_short_night
 simulation:
   happenings:
     - {{at: 85 s, latch: hub_nanowires.2}}
-    - {{at: 115 s, unlock: alice_pump, left: 5 %}}
-    - {{at: 145 s, jump: alice_fibre, angle: 1.5 rad}}
+    - {{at: 105 s, jump: alice_fibre, angle: 1.5 rad}}
 """
 SHORT = """
 include: [{configs}/nyc_night.yaml]
@@ -34,12 +34,12 @@ compensation: {{alice: {{cadence: 25 s}}, bob: {{cadence: 25 s}}}}
 watchdogs: {{cadence: 12 s, indistinguishability_lost: null}}
 plan:
   - bring_up:
-      power: {{alice_pump: 2 mW, bob_pump: 2 mW, alice_probe: 1 mW, bob_probe: 1 mW}}
+      power: {{alice_pump: 1 mW, bob_pump: 1 mW, alice_probe: 1 mW, bob_probe: 1 mW}}
       bias: {{hub_nanowires: 17 uA}}
       threshold: {{alice_tagger: 100 mV, bob_tagger: 100 mV, hub_tagger: 100 mV}}
   - compensate_polarization
   - calibrate_delays: {{duration: 2 s}}
-  - measure_swapping: {{bases: [ZZ], dwell: 90 s}}
+  - measure_swapping: {{bases: [ZZ], dwell: 45 s}}
 """
 
 
@@ -63,8 +63,10 @@ def configs_from(folder: Path) -> str:
     return "/".join([".."] * (len(folder.parts) - 1)) + str(CONFIGS)
 
 
-async def test_a_shortened_night_is_in_the_books(tmp_path: Path) -> None:
-    """Some 15 looks of seven watchdogs: a false alarm has a chance below 1e-6 in all."""
+async def test_a_shortened_night_is_in_the_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some 10 looks of six watchdogs: a false alarm has a chance below 1e-6 in all. What else befalls a bench
+    is found on the wire in tests/bellbench/test_watched_pairs.py."""
+    monkeypatch.setattr(bench, "MOVING_SLICE_PS", bench.SLICE_PS)  # nobody counts while plates turn
     configs = configs_from(tmp_path)
     (tmp_path / "bed.yaml").write_text(SHORT_BED.format(beds=f"{configs}/testbeds"))
     (tmp_path / "night.yaml").write_text(SHORT.format(configs=configs))
@@ -72,11 +74,10 @@ async def test_a_shortened_night_is_in_the_books(tmp_path: Path) -> None:
     alarms = [(alarm["watchdog"], alarm["device"]) for alarm in happened(folder, "watchdog")]
     assert alarms == [
         ("nanowire_latched", "hub_nanowires.2"),
-        ("source_unlocked", "alice_source"),
         ("fibre_jump", "alice"),
     ]
-    assert len(happened(folder, "remedied")) == 3
-    assert results["live_time_s"] == pytest.approx(90, abs=0.01)
+    assert len(happened(folder, "remedied")) == 2
+    assert results["live_time_s"] == pytest.approx(45, abs=0.01)
     assert results["uptime"]["value"] > 0.9
     assert set(results["vetoed_s"]) == {name for name, _ in alarms}
 
