@@ -16,7 +16,7 @@ from experiments.archive.stored import StoredRun
 from experiments.calibrations.analyser_step import optics_in, without_zeros
 from experiments.calibrations.delay_search import Detectors
 from experiments.config.experiment import Experiment
-from experiments.config.plan import STEPS, CalibratePairDelays, MeasurePairs
+from experiments.config.plan import STEPS, CalibratePairDelays, MeasurePairs, PlanStep
 from experiments.config.testbed import Testbed
 from experiments.engine.bench import Bench
 from experiments.engine.books import COUNTED
@@ -45,6 +45,8 @@ class ReplayError(Exception):
 @runtime_checkable
 class Counts(Protocol):
     """A step that counts, itself or by the measurements that it consists of."""
+
+    parameters: PlanStep
 
     @property
     def kind(self) -> str: ...

@@ -23,6 +23,7 @@ from experiments.archive.counting import (
 from experiments.archive.delays import Followed
 from experiments.archive.stored import PS, StoredRun
 from experiments.archive.stored_tags import StoredTags
+from experiments.config.plan import result_name
 from experiments.engine.findings import Calibrations, Results
 from experiments.engine.gates import Gate
 from experiments.measurements.dwell import SlicedDwell
@@ -77,15 +78,28 @@ class _Replay:
             tally.add(counted)
             tally.close(counted)
             progress(number / len(counting.dwells))
-        for step in counting.steps:
-            if step.kind in counting.began:
-                step.section(counting.bench, self._experiment, Calibrations(), results)
-        found = results.to_json()
+        found = self._named(results)
         if counting.experiment.record.tags == "heralds":
             # What lies around heralds tells no singles; no window changes them.
             found |= {name: run.results.get(name) for name in found if name.endswith("singles_hz")}
         about = {"experiment": run.about.get("experiment"), "seed": run.about.get("seed"), "complete": False}
         return Replayed({**about, **run.results, **found}, list(self._remarks))
+
+    def _named(self, results: Results) -> dict[str, object]:
+        """All sections in one. Each quantity has the name that it has in the results of the run: whether a
+        step that is not counted again has taken the shorter one, those tell."""
+        found: dict[str, object] = {}
+        began = [step for step in self._counting.steps if step.kind in self._counting.began]
+        sections = {
+            (part.kind, part.parameters.label): part for step in began for part in (step, *step.counting)
+        }
+        for (kind, label), step in sections.items():
+            section = step.section(self._counting.bench, self._experiment, Calibrations(), results)
+            for quantity, value in section.to_results().items():
+                short = result_name(kind, label, quantity, ())
+                long = result_name(kind, label, quantity, [short])
+                found[long if long in self._run.results or short in found else short] = value
+        return found
 
     def _tally(self, key: Key, results: Results) -> Sums[Any, Any]:
         if key not in self._measurements:

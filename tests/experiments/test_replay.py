@@ -96,6 +96,15 @@ def test_the_same_windows_give_the_results_of_the_run(kept: str, request: pytest
     assert fingerprint(run.path) == before
 
 
+def test_names_are_those_of_the_run(heralds: StoredRun, tmp_path: Path) -> None:
+    """Where a step that is not counted again had a result of the same name, as a scan of a delay line has."""
+    shutil.copytree(heralds.path, tmp_path / "copy")
+    results = {**heralds.results, "measure_swapping.live_time_s": heralds.results["live_time_s"]}
+    results["live_time_s"] = 99.0
+    (tmp_path / "copy/results.json").write_text(json.dumps(results))
+    assert replay(StoredRun(tmp_path / "copy")).results == results
+
+
 def brute_force_heralds(run: StoredRun, window_ps: int) -> dict[str, dict[str, int]]:
     """Pairs of hub clicks with -w/2 <= t1 - t2 < w/2 and their mean in the dwell, by numpy alone."""
     delays = run.calibrations["delays"]["detector_delays"]
