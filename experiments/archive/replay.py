@@ -168,6 +168,6 @@ class _Replay:
             raise ReplayError(f"{self._run.name} kept no tags of {kind}: its record says {kept}")
         if kept == "heralds" and not self._measurements[key].keeps_heralds:
             raise ReplayError(
-                f"{self._run.name} kept no tags of {kind}: its record says {kept}, and {kind} counts more "
-                "than what lies around them. Only a run with record: {tags: raw} can tell"
+                f"{self._run.name} kept no tags of {kind}: its record says {kept}. Only a run with "
+                "record: {tags: raw} can tell"
             )

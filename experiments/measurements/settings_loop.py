@@ -83,7 +83,7 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
     window_names: ClassVar[tuple[str, ...]]
     """The windows that it takes from its section of the experiment, as they are called there."""
     keeps_heralds: ClassVar[bool] = False
-    """Whether it counts nothing but tags around heralds; a run keeps them then if it keeps not all."""
+    """Whether a run that keeps the tags around heralds keeps those of this measurement."""
     dwells: type[D]
     """The kind of its dwells."""
     _dwell: D | None = None
