@@ -37,6 +37,9 @@ READY, BEAT, DONE = b"watching", b"beat", b"done"
 run has ended and made its bench safe by itself."""
 BUSY_S = 0.5
 """So much longer than the lease it waits, once, for a run that computes: it may be late and not hang."""
+LOOK_S = 0.25
+"""So often it looks at a process that is silent. One that is found halted twice in a row goes on by nobody's
+hand but a person's, so there is nothing to wait for."""
 GOING_S = 1.0
 """So long a process that was killed may take to be gone."""
 
@@ -88,11 +91,15 @@ def watch(orders: Orders, line: int, answers: int) -> Alarm | None:
     """Wait until something is wrong, or, then returns None, until the run says that it is done.
 
     Heartbeats count from the first one on: until then a closed line alone is an alarm."""
-    heard, due, waited_s = b"", float("inf"), orders.lease_s
+    heard, due, waited_s, halts = b"", float("inf"), orders.lease_s, 0
     while True:
-        left_s = due - time.monotonic()
-        ready = select.select([line], [], [], None if left_s == float("inf") else max(left_s, 0.0))[0]
-        if not ready:
+        left_s = min(max(due - time.monotonic(), 0.0), LOOK_S)
+        if not select.select([line], [], [], None if due == float("inf") else left_s)[0]:
+            halts = halts + 1 if is_halted(orders.process) else 0
+            if halts > 1:
+                return Alarm("the process of the run was halted", hung=True)
+            if time.monotonic() < due:
+                continue
             if waited_s == orders.lease_s and computes(orders.process):
                 waited_s += BUSY_S
                 due += BUSY_S
@@ -101,6 +108,7 @@ def watch(orders: Orders, line: int, answers: int) -> Alarm | None:
         news = os.read(line, 65536)
         if not news:
             return Alarm("the process of the run is gone")
+        halts = 0
         *words, heard = (heard + news).split(b"\n")
         if DONE in words:
             return None
@@ -113,11 +121,22 @@ def watch(orders: Orders, line: int, answers: int) -> Alarm | None:
 
 def computes(process: int) -> bool:
     """Whether some thread of a process runs or waits for a processor; without /proc nobody knows."""
+    return "R" in _states(process)
+
+
+def is_halted(process: int) -> bool:
+    """Whether a signal (SIGSTOP, Ctrl-Z) or a debugger holds a process; without /proc nobody knows."""
+    states = _states(process)
+    return bool(states) and set(states) <= {"T", "t"}
+
+
+def _states(process: int) -> list[str]:
+    """The state of each thread, a letter: proc(5), field 3 of `stat`."""
     states = []
     for thread in Path(f"/proc/{process}/task").glob("*/stat"):
         with suppress(OSError):  # it has ended since
-            states.append(thread.read_text().rpartition(")")[2].split()[0])  # proc(5), field 3
-    return "R" in states
+            states.append(thread.read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def end_process(orders: Orders, line: int) -> bool:

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bellbench.guardian import BUSY_S, Alarm, Charge, Orders, act, computes, end_process, watch
+from bellbench.guardian import BUSY_S, Alarm, Charge, Orders, act, computes, end_process, is_halted, watch
 from drivers.lasers.toptica_dlcpro import TopticaDlcPro
 from experiments.config.files import load_testbed
 from tests.experiments.fakes import FakeLaser
@@ -90,6 +91,18 @@ def test_a_run_that_computes_is_waited_for_a_little_longer(run: Run) -> None:
     alarm = watch(orders(os.getpid()), run.line, run.answers)  # this very thread runs
     assert alarm is not None
     assert f"{LEASE_S + BUSY_S:g} s" in alarm.why
+
+
+def test_a_run_that_is_halted_is_not_waited_for(run: Run, sleeper: subprocess.Popen[bytes]) -> None:
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    os.waitpid(sleeper.pid, os.WUNTRACED)
+    assert is_halted(sleeper.pid)
+    run.say(b"beat\n")
+    alarm = watch(replace(orders(sleeper.pid), lease_s=60.0), run.line, run.answers)
+    assert alarm == Alarm("the process of the run was halted", hung=True)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    os.waitpid(sleeper.pid, os.WCONTINUED)
+    assert not is_halted(sleeper.pid)
 
 
 def test_a_process_that_hangs_is_killed_for_sure(sleeper: subprocess.Popen[bytes]) -> None:

@@ -69,7 +69,7 @@ FAILURES = {
     "SIGINT": Failure("aborted", 130, "aborted"),
     "SIGTERM": Failure("aborted", 130, "aborted"),
     "SIGKILL": Failure("interrupted", None, "the process of the run is gone"),
-    "SIGSTOP": Failure("interrupted", None, "gave no sign of life for 1.2 s, and was killed"),
+    "SIGSTOP": Failure("interrupted", None, "was halted, and was killed"),
     "the guardian's death": Failure("aborted", 4, "the guardian is gone"),
 }
 SUITE = (
