@@ -79,7 +79,7 @@ class Fitted:
 
 
 class HomScan:
-    """The points of a scan and what they say; a section of the results."""
+    """The points of a scan and what they say."""
 
     def __init__(self, parameters: ScanHomDelay, heralds: int) -> None:
         self._parameters, self._heralds = parameters, heralds
@@ -175,6 +175,15 @@ class HomScan:
         )
 
 
+class LatestScan:
+    """A section of the results: of several scans, coarse and fine, the last one counts."""
+
+    scan: HomScan | None = None
+
+    def to_results(self) -> dict[str, object]:
+        return {} if self.scan is None else self.scan.to_results()
+
+
 class ScanHomDelayStep(Step[ScanHomDelay]):
     """`scan_hom_delay`."""
 
@@ -184,6 +193,7 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
 
     def __init__(self, parameters: ScanHomDelay) -> None:
         super().__init__(parameters)
+        self._own: HomScan | None = None
         self._coming_in: HomDelayDwell | None = None
         """The dwell under way, or of which the last tags are still on their way."""
         self._ended_s = 0.0
@@ -303,8 +313,10 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         self.safe_points += 1
 
     def _scan(self, context: Context) -> HomScan:
-        heralds = len(self._heralds(context.experiment))
-        return context.results.section(self.parameters, lambda: HomScan(self.parameters, heralds))
+        if self._own is None:
+            self._own = HomScan(self.parameters, len(self._heralds(context.experiment)))
+        context.results.section(self.parameters, LatestScan).scan = self._own
+        return self._own
 
     def _heralds(self, experiment: Experiment) -> list[int]:
         """The spokes that herald, by their numbers."""
