@@ -191,8 +191,7 @@ class _Reader:
                 self._found(str(details.get("calibration")), details)
             case "calibration taken over":
                 name = str(details.get("calibration"))
-                if name in self._analysers:
-                    self._found(name, self._run.calibrations[name])
+                self._found(name, self._run.calibrations.get(name, {}))
             case "delay moved":
                 self._seen.append(Moved(details["spoke"], details["time_ps"], details["by_ps"]))
             case "dwell":

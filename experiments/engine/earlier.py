@@ -63,9 +63,9 @@ class TakeOver(Step[TakingOver]):
     async def run(self, context: Context) -> None:
         assert isinstance(self._maker, Reusable)
         taken, age_s = self.calibration, self.calibration.age_s(datetime.now(UTC))
-        await self._maker.take_over(taken, context)
+        other = await self._maker.take_over(taken, context)
         context.use_calibration(
-            taken.name, {**taken.record, "taken_over": {"run": taken.run, "age_s": age_s}}
+            taken.name, {**taken.record, **other, "taken_over": {"run": taken.run, "age_s": age_s}}
         )
         message = f"{taken.name} of {taken.run}, {show_duration(age_s)} old"
         details = {"calibration": taken.name, "run": taken.run, "utc": taken.utc, "age_s": age_s}

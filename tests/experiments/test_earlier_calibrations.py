@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from experiments.archive.replay import replay
+from experiments.archive.stored import StoredRun
 from experiments.calibrations.history import History
 from experiments.engine.bench import Bench
 from experiments.engine.earlier import completed
@@ -97,6 +99,7 @@ async def test_the_delays_of_an_earlier_run_are_taken_over(tmp_path: Path) -> No
     assert report.results["swap_rate_hz"]["value"] == pytest.approx(400, rel=0.43)  # type: ignore[index]
     used = json.loads((report.folder / "calibrations.json").read_text())["delays"]
     assert used["taken_over"]["run"] == "earlier"
+    assert replay(StoredRun(report.folder)).results == report.results  # with the delays as they were taken
     with History(tmp_path) as history:  # what was taken over is not a second calibration
         assert [c.run for c in history.calibrations("delays")] == ["earlier"]
 
