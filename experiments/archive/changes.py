@@ -46,10 +46,7 @@ class Changes:
         experiment, windows = counting.experiment, self._windows(counting)
         taken: set[str] = set()
         for step in counting.measured:
-            if isinstance(step, PairStep):
-                if self.pair not in (None, _pair_name(step, experiment)):
-                    continue
-            elif self.pair is not None:
+            if isinstance(step, PairStep) and self.pair not in (None, _pair_name(step, experiment)):
                 continue
             mine = {name: ps / PS for name, ps in windows.items() if name in step.window_names}
             taken |= mine.keys()

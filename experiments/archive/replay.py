@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.archive.changes import Changes, check_reach
-from experiments.archive.counting import (
-    Counting,
-    Key,
-    ReplayError,
-    StoredDwell,
-    counting_of,
-)
+from experiments.archive.counting import Counting, Key, ReplayError, StoredDwell, counting_of
 from experiments.archive.delays import Followed
 from experiments.archive.stored import PS, StoredRun
 from experiments.archive.stored_tags import StoredTags

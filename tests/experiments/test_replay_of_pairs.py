@@ -171,6 +171,7 @@ def test_a_run_that_did_not_keep_all_tags_is_refused(run: StoredRun, tmp_path: P
         (Changes(centre_ps=70, spoke_window_ps=900), 70, 100),
         (Changes(centre_ps=70, window_ps=900), 250, 70),
         (Changes(centre_ps=70, pair="there"), 250, 70),
+        (Changes(centre_ps=70, pair="there", spoke_window_ps=900), 250, 70),
         (Changes(centre_ps=70), None, None),
         (Changes(centre_ps=70, window_ps=900, spoke_window_ps=900), None, None),
     ],
