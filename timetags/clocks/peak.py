@@ -179,13 +179,6 @@ def _fit(counts: Values, centres: Values, bin_ps: int, start: Values) -> tuple[V
     values = np.clip(start, lower + 1e-9, upper - 1e-9)
     scale = np.array([bin_ps, 0.1, 0.1, 0.1, np.sqrt(start[4]), np.sqrt(start[5] + 1e-3)])
 
-    def slopes(x: Values) -> Values:
-        columns = [
-            (_model(x + step, centres, bin_ps) - _model(x - step, centres, bin_ps)) / (2 * step.sum())
-            for step in np.diag(1e-3 * scale)
-        ]
-        return np.column_stack(columns)
-
     # Least squares, each bin weighted with the model of the round before. Where this settles, it is the
     # maximum of the Poisson likelihood; weights from the counts themselves would bias the floor down.
     for _ in range(_MOST_ROUNDS):
@@ -196,7 +189,7 @@ def _fit(counts: Values, centres: Values, bin_ps: int, start: Values) -> tuple[V
             return np.append(from_counts, (x[1:4] - start[1:4]) / _WIDTH_PRIOR)
 
         def weighted_slopes(x: Values, weights: Values = weights) -> Values:
-            return np.vstack([slopes(x) * weights[:, None], np.eye(6)[1:4] / _WIDTH_PRIOR])
+            return np.vstack([_slopes(x, centres, bin_ps) * weights[:, None], np.eye(6)[1:4] / _WIDTH_PRIOR])
 
         result = least_squares(residuals, values, weighted_slopes, bounds=(lower, upper), x_scale=scale)
         moved = float(np.abs((result.x - values) / scale).max())
@@ -230,12 +223,51 @@ def _model(values: Values, centres: Values, bin_ps: int) -> Values:
     return expected
 
 
+def _slopes(values: Values, centres: Values, bin_ps: int) -> Values:
+    """Of the model, by each of its parameters: (bins, 6)."""
+    position, log_signal, log_idler, log_sigma, pairs, _ = values
+    edges = np.append(centres - bin_ps / 2, centres[-1] + bin_ps / 2) - position
+    signal, idler, sigma = np.exp([log_signal, log_idler, log_sigma])
+    after, after_x, after_tau, after_sigma = _decay_slopes(edges, signal, sigma)
+    before, before_x, before_tau, before_sigma = _decay_slopes(-edges, idler, sigma)
+    both = signal + idler
+    below = (signal * after + idler * (1 - before)) / both
+    by_parameter = (
+        -(signal * after_x + idler * before_x) / both * pairs,
+        (after + signal * after_tau - below) / both * pairs * signal,
+        (1 - before - idler * before_tau - below) / both * pairs * idler,
+        (signal * after_sigma - idler * before_sigma) / both * pairs * sigma,
+        below,
+    )
+    columns = [*(np.diff(column) for column in by_parameter), np.ones(len(centres))]
+    slopes: Values = np.column_stack(columns)
+    return slopes
+
+
 def _decay(x: Values, tau: float, sigma: float) -> Values:
     """The distribution function of an exponential with mean tau plus a Gaussian of standard deviation sigma:
     Phi(x/s) - exp(s^2/2t^2 - x/t) Phi(x/s - s/t)."""
-    from scipy.special import log_ndtr, ndtr
+    from scipy.special import ndtr
+
+    distribution: Values = ndtr(x / sigma) - _late(x, tau, sigma)
+    return distribution
+
+
+def _decay_slopes(x: Values, tau: float, sigma: float) -> tuple[Values, Values, Values, Values]:
+    """The same, and its derivatives by x, tau and sigma. Where the second Phi has the density phi(u), its
+    factor makes phi(x/s) of it, so that the second term and phi(x/s) tell them all."""
+    from scipy.special import ndtr
+
+    late = _late(x, tau, sigma)
+    bell = np.exp(-0.5 * (x / sigma) ** 2) / np.sqrt(2 * np.pi)
+    by_tau = -late * (x * tau - sigma**2) / tau**3 - bell * sigma / tau**2
+    by_sigma = bell / tau - late * sigma / tau**2
+    return ndtr(x / sigma) - late, late / tau, by_tau, by_sigma
+
+
+def _late(x: Values, tau: float, sigma: float) -> Values:
+    from scipy.special import log_ndtr
 
     # In logarithms: for small tau the exponential overflows while Phi underflows.
-    late = np.exp(sigma**2 / (2 * tau**2) - x / tau + log_ndtr(x / sigma - sigma / tau))
-    distribution: Values = ndtr(x / sigma) - late
-    return distribution
+    late: Values = np.exp(sigma**2 / (2 * tau**2) - x / tau + log_ndtr(x / sigma - sigma / tau))
+    return late
