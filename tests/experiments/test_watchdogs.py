@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.config.plan import MeasureSwapping
+from experiments.config.plan import CalibrateDelays, MeasureSwapping
 from experiments.config.watchdogs import Watchdogs
 from experiments.engine.control import RunControl
 from experiments.engine.events import Happened, RunEvent, StateChanged
@@ -22,7 +22,6 @@ from experiments.engine.run import RunReport, execute
 from tests.experiments import fakes
 from tests.experiments.fakes import (
     BRING_UP,
-    CALIBRATE,
     FakeLaser,
     FakeNanowires,
     ToyBench,
@@ -32,7 +31,7 @@ from tests.experiments.fakes import (
 from tests.recorded import happened
 
 ALL: dict[str, Any] = {
-    "cadence": "3 s",
+    "cadence": "1500 ms",
     "nanowire_latched": {},
     "source_unlocked": {},
     "clock_unlocked": {},
@@ -104,7 +103,7 @@ class Pump(FakeLaser):
 class Watched:
     """A run under watch, in which `fail` happens half a second into the `nth` dwell."""
 
-    def __init__(self, watchdogs: dict[str, Any], dwell: str = "2 s", rounds: int = 3, nth: int = 3) -> None:
+    def __init__(self, watchdogs: dict[str, Any], dwell: str = "1 s", rounds: int = 3, nth: int = 3) -> None:
         self.bench = ToyBench()
         self.light = FailingLight(self.bench)
         self.bench.clock._light = self.light
@@ -115,8 +114,9 @@ class Watched:
         self.fail: Callable[[], None] | None = None
         self.when_held: Callable[[], None] = lambda: None
         self._nth, self._dwells = nth, 0
+        calibrate = CalibrateDelays.model_validate({"duration": "250 ms"})
         measure = MeasureSwapping.model_validate({"bases": ["ZZ", "XX"], "dwell": dwell, "rounds": rounds})
-        loaded = experiment((BRING_UP, CALIBRATE, measure), watchdogs=Watchdogs.model_validate(watchdogs))
+        loaded = experiment((BRING_UP, calibrate, measure), watchdogs=Watchdogs.model_validate(watchdogs))
         stands = loaded.testbed.model_dump(mode="json", exclude_none=True, by_alias=True)
         for number, name in enumerate(fakes.HUB, 1):
             stands["detectors"][name]["instrument"] = f"hub_nanowires.{number}"
