@@ -18,8 +18,8 @@ from experiments.config.experiment import Experiment
 from experiments.config.plan import CompensatePolarization, MeasurePairs, MeasureVisibility
 from experiments.engine.bench import Bench
 from experiments.engine.events import Happened, Scan
-from experiments.engine.maintenance import Maintenance
 from experiments.engine.findings import Calibrations, Results
+from experiments.engine.maintenance import Maintenance
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.measurements.chsh import MeasureChshStep

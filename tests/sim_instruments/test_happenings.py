@@ -31,8 +31,8 @@ async def test_a_jump_turns_the_light_at_its_time_and_not_before() -> None:
 
 
 async def test_a_shaken_fibre_turns_in_every_slice_and_holds_still_before_and_after() -> None:
-    """2 rad^2/s for 0.05 s: by a vector with the variance 0.2 rad^2 per component, shorter than 0.003 rad with
-    a chance of 8e-8, 5e-7 for six slices. The fibre's own drift waits for the next whole second."""
+    """2 rad^2/s for 0.05 s: by a vector with the variance 0.2 rad^2 per component, shorter than 0.003 rad
+    with a chance of 8e-8, 5e-7 for six slices. The fibre's own drift waits for the next whole second."""
     happening = {"at": "100.2 s", "shake": "alice_fibre", "diffusion": "2 rad^2/s", "for": "0.3 s"}
     async with with_(happening) as bench:
         fibre = bench.bench.light.fibre("alice_fibre")
