@@ -2,21 +2,16 @@
 exact moments, and in long runs of `measure_hom` through every layer, as the shipped files have it."""
 
 import asyncio
-from dataclasses import replace
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from bellbench.session import Session
 from experiments.config.files import load_experiment
+from tests.acceptance.moments import fourfolds_of
 from tests.sim_instruments.two_arms import LOCAL, NYC, Column
-from tests.validation.gaussian_states import Source, Windows, fourfolds
-from tests.validation.wave_forms import Exponential
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NOTE = {"local": (0.780, 0.02), "nyc": (0.813, 0.03)}
@@ -26,40 +21,12 @@ H, V = (np.diag(np.eye(2)[k]).astype(np.complex128) for k in (0, 1))
 
 def visibility(column: Column) -> tuple[float, float]:
     """1 - parallel / reference, both signals clicking: the reference being the same four-folds of idlers that
-    share no mode (the note's), and crossed polarizations of unlike signals (ours). Jitter of the hub is taken
-    as a blur of the difference of its two clicks; that of spokes, small beside their windows, is left out."""
-    efficiency = column.analyser_transmission * column.spoke.efficiency
-    signal = column.source.signal_transmission * efficiency
-    idler = column.source.idler_transmission * column.hub_transmission * column.hub.efficiency
-    idler *= 10 ** (-column.fibre_loss_db / 10)
-    biphoton = column.source.biphoton
-    form = Exponential(biphoton.tau_signal_s * 1e12, biphoton.tau_idler_s * 1e12)
-    a = Source(
-        column.source.pair_rate_hz * 1e-12,
-        column.source.state,
-        form,
-        sqrt(idler / 2) * np.vstack([np.eye(2), np.eye(2)]).astype(np.complex128),
-        (column.source.unpaired_signal_hz * signal / 2 + column.spoke.dark_counts_hz) * 1e-12,
-        (column.source.unpaired_idler_hz * idler / 4 + column.hub.dark_counts_hz / 2) * 1e-12,
-    )
-    b = replace(a, ports=np.vstack([a.ports[:2], -a.ports[2:]]))
-    half, blur = column.bsm_window_ps / 2, sqrt(2) * column.hub.jitter_s * 1e12
-    edges = np.arange(-half - 200, half + 201, 100.0)
-    d = (edges[1:] + edges[:-1]) / 2
-    counts_there = ndtr((half - d) / blur) - ndtr((-half - d) / blur)
-    low = column.spoke_centre_ps - column.spoke_window_ps / 2
-    windows = Windows(column.bsm_window_ps, low, low + column.spoke_window_ps)
-
-    def rate(
-        ports: tuple[int, int], signals: tuple[NDArray[np.complex128], NDArray[np.complex128]], overlap: float
-    ) -> float:
-        elements = (signal * element for element in signals)
-        return float(fourfolds(a, b, overlap, windows, *elements, bins=edges)[ports] @ counts_there)
-
+    share no mode (the note's), and crossed polarizations of unlike signals (ours)."""
+    rates = fourfolds_of(column)
     # By symmetry cV & dV with both signals V come as often, and all crossed ones alike; there are twice as
     # many of these, since both ways in which signals can be unlike count.
-    parallel = rate((0, 2), (H, H), column.mode_overlap)
-    apart, crossed = rate((0, 2), (H, H), 0.0), 2 * rate((0, 3), (H, V), column.mode_overlap)
+    parallel, apart = (rates(H, H, overlap)[0, 2] for overlap in (column.mode_overlap, 0.0))
+    crossed = 2 * rates(H, V, column.mode_overlap)[0, 3]
     return 1 - parallel / apart, 1 - parallel / crossed
 
 
