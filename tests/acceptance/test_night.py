@@ -1,8 +1,8 @@
 """The night shift: a run over the wire that nobody touches, through all that happens to such a testbed.
 
 The whole night (`pytest -m long`, two hours) is configs/nyc_night.yaml with pumps at a fifth of their power.
-In `make test` a few simulated minutes at dim light stand for it: they hold the books to what happened, not the
-figures.
+In `make test` a few simulated minutes at dim light stand for it: they hold the books to what happened, not
+the figures.
 """
 
 import json
