@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from experiments.calibrations.pair_delays import CalibratePairDelaysStep, tracked_delays
 from experiments.calibrations.polarization.search import Found, Look
+from experiments.config.experiment import Experiment
+from experiments.config.plan import CalibratePairDelays, MeasurePairs
+from experiments.config.settings import PairSettings
 from experiments.config.watchdogs import ClockUnlocked, CompensationTimeout, FibreJump
+from experiments.engine.findings import Calibrations
 from experiments.watchdogs import clock_unlocked, compensation_timeout, fibre_jump
 from experiments.watchdogs.rates import Reference, chance_of_so_few, chance_of_so_many
+from experiments.watchdogs.remedies import calibrate_pair_delays_anew
 from experiments.watchdogs.subject import Line, Subject
 
 
@@ -169,3 +175,30 @@ async def test_a_track_that_runs_away_is_a_clock_without_reference() -> None:
         alarms.append(await dog.look([], 1, context))
     assert alarms[0] is None
     assert alarms[1] is not None
+
+
+async def test_delays_of_a_pair_are_found_anew_as_its_plan_does_and_those_of_others_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = {
+        name: PairSettings.model_validate({"analysers": analysers, "window": "1 ns"})
+        for name, analysers in {"one": ("a", "b"), "two": ("a", "c"), "three": ("b", "c")}.items()
+    }
+    one = CalibratePairDelays.model_validate({"pair": "one", "duration": "3 s"})
+    many = MeasurePairs.model_validate({"pairs": ["two"], "duration": "7 s", "dwell": "1 s"})
+    experiment = Experiment.model_construct(experiment="e", testbed="t", pairs=pairs, plan=(one, many))
+    calibrations = Calibrations()
+    context: Any = SimpleNamespace(experiment=experiment, calibrations=calibrations)
+    durations = {}
+
+    async def run(step: CalibratePairDelaysStep, context: Any) -> None:
+        name = str(step.parameters.pair)
+        durations[name] = step.parameters.duration
+        context.calibrations.put(tracked_delays(pairs[name].analysers), name)
+
+    monkeypatch.setattr(CalibratePairDelaysStep, "run", run)
+    for name in pairs:
+        assert await calibrate_pair_delays_anew(name, context) == {"delays of": [*pairs[name].analysers]}
+    assert durations == {"one": 3.0, "two": 7.0, "three": 2.0}  # that no step of the plan finds: the default
+    left = [name for name, pair in pairs.items() if calibrations.find(tracked_delays(pair.analysers), str)]
+    assert left == ["three"]
