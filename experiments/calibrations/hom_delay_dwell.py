@@ -7,7 +7,7 @@ none. Without heralds there are no accidentals to be told apart: photons of both
 are, make the dip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from experiments.config.settings import SwappingSettings
 from experiments.engine.tags import PS
+from experiments.measurements.counting_slice import CountingSlice
 from experiments.measurements.dwell import Delays, SlicedDwell
-from timetags.block import TagBlock
 
 if TYPE_CHECKING:
     from timetags.analyses.hom import HomHistogram
@@ -42,10 +42,10 @@ def signs(heralds: int) -> NDArray[np.int64]:
     return np.array([(-1) ** sum(each) for each in product((0, 1), repeat=heralds)])
 
 
-class HomDelaySlice:
-    """A sink: coincidences of one slice, by displacement, with the delays of its middle. `heralds` are the
-    numbers of the spokes that must have clicked, `window_s` the full width of all times, `period_s` that of
-    the pulses. Two clicks at the hub count in the slice that both fall in."""
+class HomDelaySlice(CountingSlice["HomHistogram"]):
+    """Coincidences of one slice, by displacement. `heralds` are the numbers of the spokes that must have
+    clicked, `window_s` the full width of all times, `period_s` that of the pulses. Two clicks at the hub
+    count in the slice that both fall in."""
 
     def __init__(
         self,
@@ -56,56 +56,34 @@ class HomDelaySlice:
         delays: Delays,
         window_ps: tuple[int, int],
     ) -> None:
-        self._settings, self._heralds, self._delays = settings, tuple(heralds), delays
-        self._width_ps, self._window_ps = 2 * round(window_s * PS / 2), window_ps
+        super().__init__(delays, window_ps, delays.hub)
+        self._settings, self._heralds = settings, tuple(heralds)
+        self._width_ps = 2 * round(window_s * PS / 2)
         pulses = -(-FAR_PS // round(period_s * PS))
         self._displacements = list(product((0, round(pulses * period_s * PS)), repeat=len(self._heralds)))
-        self._found: list[HomHistogram] | None = None
         self.counts = np.zeros(len(self._displacements), np.int64)
 
-    def add(self, block: TagBlock) -> None:
-        if self._found is None:
-            self._found = [self._histogram(displaced) for displaced in self._displacements]
-        piece = self._own_clicks(block)
-        for histogram in self._found:
-            histogram.add(piece)
-        self._take()
-
-    def finish(self) -> None:
-        if self._found is not None:
-            for histogram in self._found:
-                histogram.finish()
-            self._take()
-            self._found = None  # their buffers are large, and a long run has many slices
-
-    def _take(self) -> None:
-        for k, histogram in enumerate(self._found or ()):
-            n = histogram.counts[..., 0]  # pair of ports, outcome of each herald
-            self.counts[k] = sum(n[(p,) * n.ndim] for p in (0, 1)) if self._heralds else n.sum()
-
-    def _own_clicks(self, block: TagBlock) -> TagBlock:
-        """The block without hub clicks that belong to the slices before and after."""
-        begin, end = self._window_ps
-        if begin <= block.start_ps and block.end_ps <= end:
-            return block
-        hub = np.isin(block.channels, self._delays.hub)
-        keep = ~hub | ((begin <= block.times) & (block.times < end))
-        return TagBlock(block.times[keep], block.channels[keep], block.start_ps, block.end_ps, block.lost)
-
-    def _histogram(self, displaced: Sequence[int]) -> "HomHistogram":
-        """With the delays of now: called with the first tags, when the look before has been taken."""
+    def _begin(self, delays_ps: Mapping[int, int]) -> "tuple[HomHistogram, ...]":
         from timetags.analyses.coincidences import Analyser
         from timetags.analyses.hom import HomHistogram
 
         c_h, c_v, d_h, d_v = self._delays.hub
         centre = round(self._settings.spoke_window_centre * PS)
-        return HomHistogram(
-            [(c_h, d_h), (c_v, d_v)],
-            [
-                Analyser(tuple(self._delays.spokes[spoke]), self._width_ps, centre + away)
-                for spoke, away in zip(self._heralds, displaced, strict=True)
-            ],
-            self._delays.delays_at(sum(self._window_ps) // 2),
-            bin_ps=self._width_ps,
-            range_ps=(-self._width_ps // 2, self._width_ps // 2),
+        return tuple(
+            HomHistogram(
+                [(c_h, d_h), (c_v, d_v)],
+                [
+                    Analyser(tuple(self._delays.spokes[spoke]), self._width_ps, centre + away)
+                    for spoke, away in zip(self._heralds, displaced, strict=True)
+                ],
+                delays_ps,
+                bin_ps=self._width_ps,
+                range_ps=(-self._width_ps // 2, self._width_ps // 2),
+            )
+            for displaced in self._displacements
         )
+
+    def _take(self, analyses: "tuple[HomHistogram, ...]") -> None:
+        for k, histogram in enumerate(analyses):
+            n = histogram.counts[..., 0]  # pair of ports, outcome of each herald
+            self.counts[k] = sum(n[(p,) * n.ndim] for p in (0, 1)) if self._heralds else n.sum()

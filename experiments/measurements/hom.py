@@ -37,11 +37,11 @@ from experiments.estimators.dip_ratio import fit_dip_against
 from experiments.estimators.estimate import Estimate, rate
 from experiments.estimators.poisson_fit import FitError
 from experiments.measurements.analysers import ZZ_XX_YY, Setting
+from experiments.measurements.counting_slice import CountingSlice
 from experiments.measurements.dwell import Delays, SlicedDwell
 from experiments.measurements.pair_tally import unknown
 from experiments.measurements.sums import Sums
 from experiments.measurements.swapping_measurement import SwappingStep
-from timetags.block import TagBlock
 
 if TYPE_CHECKING:
     from timetags.analyses.hom import HomHistogram
@@ -66,68 +66,45 @@ class HomDwell(SlicedDwell["HomSlice"]):
         return sum(others, first)
 
 
-class HomSlice:
-    """A sink: the histograms of one slice, [displacement, parallel or crossed, bin], with the delays of its
-    middle. A pair of hub clicks counts in the slice that both fall in."""
+class HomSlice(CountingSlice["HomHistogram"]):
+    """The histograms of one slice, [displacement, parallel or crossed, bin]. A pair of hub clicks counts in
+    the slice that both fall in."""
 
     def __init__(
         self, parameters: MeasureHom, settings: SwappingSettings, delays: Delays, window_ps: tuple[int, int]
     ) -> None:
-        self._settings, self._delays, self._window_ps = settings, delays, window_ps
+        super().__init__(delays, window_ps, delays.hub)
+        self._settings = settings
         self._bin_ps, self._reach_ps = round(parameters.bin * PS), round(parameters.reach * PS)
-        self._found: list[HomHistogram] | None = None
         bins = 2 * self._reach_ps // self._bin_ps
         self.histograms = np.zeros((len(DISPLACED), 2, bins), np.int64)
 
-    def add(self, block: TagBlock) -> None:
-        if self._found is None:
-            self._found = [self._histogram(*displaced) for displaced in DISPLACED]
-        piece = self._own_clicks(block)
-        for histogram in self._found:
-            histogram.add(piece)
-        self._take()
-
-    def finish(self) -> None:
-        if self._found is not None:
-            for histogram in self._found:
-                histogram.finish()
-            self._take()
-            self._found = None  # their buffers are large, and a long run has many slices
-
-    def _take(self) -> None:
-        for k, histogram in enumerate(self._found or ()):
-            n = histogram.counts  # pair of ports, first signal, second signal, bin
-            self.histograms[k, PARALLEL] = n[0, 0, 0] + n[1, 1, 1]
-            self.histograms[k, CROSSED] = n[2:, 0, 1].sum(axis=0) + n[2:, 1, 0].sum(axis=0)
-
-    def _own_clicks(self, block: TagBlock) -> TagBlock:
-        """The block without hub clicks that belong to the slices before and after."""
-        begin, end = self._window_ps
-        if begin <= block.start_ps and block.end_ps <= end:
-            return block
-        hub = np.isin(block.channels, self._delays.hub)
-        keep = ~hub | ((begin <= block.times) & (block.times < end))
-        return TagBlock(block.times[keep], block.channels[keep], block.start_ps, block.end_ps, block.lost)
-
-    def _histogram(self, first_ps: int, second_ps: int) -> "HomHistogram":
-        """With the delays of now: called with the first tags, when the look before has been taken."""
+    def _begin(self, delays_ps: Mapping[int, int]) -> "tuple[HomHistogram, ...]":
         from timetags.analyses.coincidences import Analyser
         from timetags.analyses.hom import HomHistogram
 
         c_h, c_v, d_h, d_v = self._delays.hub
         width = round(self._settings.spoke_window * PS)
         centre = round(self._settings.spoke_window_centre * PS)
-        first, second = (
-            Analyser(tuple(spoke), width, centre + displaced)
-            for spoke, displaced in zip(self._delays.spokes, (first_ps, second_ps), strict=True)
+        return tuple(
+            HomHistogram(
+                [(c_h, d_h), (c_v, d_v), (c_h, d_v), (c_v, d_h)],
+                [
+                    Analyser(tuple(spoke), width, centre + away)
+                    for spoke, away in zip(self._delays.spokes, displaced, strict=True)
+                ],
+                delays_ps,
+                bin_ps=self._bin_ps,
+                range_ps=(-self._reach_ps, self._reach_ps),
+            )
+            for displaced in DISPLACED
         )
-        return HomHistogram(
-            [(c_h, d_h), (c_v, d_v), (c_h, d_v), (c_v, d_h)],
-            [first, second],
-            self._delays.delays_at(sum(self._window_ps) // 2),
-            bin_ps=self._bin_ps,
-            range_ps=(-self._reach_ps, self._reach_ps),
-        )
+
+    def _take(self, analyses: "tuple[HomHistogram, ...]") -> None:
+        for k, histogram in enumerate(analyses):
+            n = histogram.counts  # pair of ports, first signal, second signal, bin
+            self.histograms[k, PARALLEL] = n[0, 0, 0] + n[1, 1, 1]
+            self.histograms[k, CROSSED] = n[2:, 0, 1].sum(axis=0) + n[2:, 1, 0].sum(axis=0)
 
 
 @dataclass

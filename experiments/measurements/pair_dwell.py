@@ -6,6 +6,7 @@ accidentals come from hundreds of displacements at the price of one. They are 20
 on either side: beyond any correlation, dead time and afterpulse (`physics.md` 6, Figures).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from experiments.config.settings import PairSettings
 from experiments.engine.tags import PS
+from experiments.measurements.counting_slice import CountingSlice
 from experiments.measurements.dwell import Delays, SlicedDwell
-from timetags.block import TagBlock
 
 if TYPE_CHECKING:
     from timetags.analyses.correlate import CorrelationTable
@@ -84,47 +85,27 @@ class PairDwell(SlicedDwell["PairSlice"]):
         return sum((s.peak for s in self._slices), np.zeros(PEAK_BINS, np.int64))
 
 
-class PairSlice:
-    """A sink: the histograms of one slice, with the delays of its middle. A pair counts in the slice that the
-    click at the second analyser falls in."""
+class PairSlice(CountingSlice["CorrelationTable"]):
+    """The histograms of one slice. A pair counts in the slice that the click at the second analyser
+    falls in."""
 
     def __init__(self, settings: PairSettings, delays: Delays, window_ps: tuple[int, int]) -> None:
-        self._windows, self._delays, self._window_ps = Windows.of(settings), delays, window_ps
-        self._tables: tuple[CorrelationTable, CorrelationTable] | None = None
+        super().__init__(delays, window_ps, delays.spokes[0])
+        self._windows = Windows.of(settings)
         self.raw = np.zeros((2, 2), np.int64)
         self.displaced = np.zeros((2, 2), np.int64)
         self.peak = np.zeros(PEAK_BINS, np.int64)
 
-    def add(self, block: TagBlock) -> None:
-        if self._tables is None:
-            self._tables = self._make_tables()
-        piece = self._own_seconds(block)
-        wide, narrow = self._tables
-        wide.add(piece)
-        narrow.add(piece)
-        self.raw, self.displaced = self._windows.split(wide.table)
-        self.peak = narrow.table[0, 0]
-
-    def finish(self) -> None:
-        if self._tables is not None:
-            for table in self._tables:
-                table.finish()
-            self._tables = None  # their buffers are large, and a long run has many slices
-
-    def _own_seconds(self, block: TagBlock) -> TagBlock:
-        """The block without clicks of the second analyser that belong to the slices before and after."""
-        begin, end = self._window_ps
-        if begin <= block.start_ps and block.end_ps <= end:
-            return block
-        second = np.isin(block.channels, self._delays.spokes[0])
-        keep = ~second | ((begin <= block.times) & (block.times < end))
-        return TagBlock(block.times[keep], block.channels[keep], block.start_ps, block.end_ps, block.lost)
-
-    def _make_tables(self) -> "tuple[CorrelationTable, CorrelationTable]":
-        """With the delays of now: called with the first tags, when the look before has been taken."""
+    def _begin(self, delays_ps: Mapping[int, int]) -> "tuple[CorrelationTable, ...]":
         from timetags.analyses.correlate import Correlation, CorrelationTable
 
         windows, first, second = self._windows, self._delays.hub, self._delays.spokes[0]
-        delays = self._delays.delays_at(sum(self._window_ps) // 2)
-        wide = CorrelationTable(first, second, delays, bin_ps=windows.width_ps, range_ps=windows.range_ps)
-        return wide, Correlation(first, second, delays, bin_ps=PEAK_BIN_PS, range_ps=PEAK_PS)
+        return (
+            CorrelationTable(first, second, delays_ps, bin_ps=windows.width_ps, range_ps=windows.range_ps),
+            Correlation(first, second, delays_ps, bin_ps=PEAK_BIN_PS, range_ps=PEAK_PS),
+        )
+
+    def _take(self, analyses: "tuple[CorrelationTable, ...]") -> None:
+        wide, narrow = analyses
+        self.raw, self.displaced = self._windows.split(wide.table)
+        self.peak = narrow.table[0, 0]
