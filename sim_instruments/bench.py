@@ -1,7 +1,7 @@
 """The bench of a testbed: its simulated instruments, in one light field, moved through time together.
 
 `Bench.advance` is the only thing that makes time pass. It works in slices of 250 ms (1 s where clicks are
-few, 20 ms while a motor turns and somebody looks): instruments' settings are read, the light of the slice is
+few, 100 ms while a motor turns and somebody looks): instruments' settings are read, the light of the slice is
 drawn in a worker thread while the clicks of the one before go out over the wires, then the instruments' own
 time moves on. A reader that does not keep up with the clicks holds the bench back.
 """
@@ -23,7 +23,7 @@ QUIET_SLICE_PS = 1_000_000_000_000
 QUIET_HZ = 1e6
 """Below so many clicks per second, of all detectors together, a slice is as long as `QUIET_SLICE_PS`: what it
 costs is then not the light but the round of all instruments."""
-MOVING_SLICE_PS = 20_000_000_000
+MOVING_SLICE_PS = 100_000_000_000
 
 
 class Bench:

@@ -15,7 +15,6 @@ import pytest
 from bellbench.session import Session
 from experiments.config.files import load_experiment
 from experiments.config.overrides import read_override
-from sim_instruments import bench
 from tests.acceptance.moments import swapping
 from tests.recorded import happened
 from tests.sim_instruments.two_arms import NYC
@@ -73,10 +72,9 @@ def configs_from(folder: Path) -> str:
     return "/".join([".."] * (len(folder.parts) - 1)) + str(CONFIGS)
 
 
-async def test_a_shortened_night_is_in_the_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_shortened_night_is_in_the_books(tmp_path: Path) -> None:
     """Some 10 looks of six watchdogs: a false alarm has a chance below 1e-6 in all. What else befalls a bench
     is found on the wire in tests/bellbench/test_watched_pairs.py."""
-    monkeypatch.setattr(bench, "MOVING_SLICE_PS", bench.SLICE_PS)  # nobody counts while plates turn
     configs = configs_from(tmp_path)
     (tmp_path / "bed.yaml").write_text(SHORT_BED.format(beds=f"{configs}/testbeds"))
     (tmp_path / "night.yaml").write_text(SHORT.format(configs=configs))

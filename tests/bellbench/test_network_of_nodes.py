@@ -10,7 +10,6 @@ import pytest
 from bellbench.session import Session
 from experiments.config.files import load_experiment
 from experiments.config.plan import MeasurePairs, result_names
-from sim_instruments import bench
 from tests.experiments.small_loop import small_loop
 from tests.recorded import events, happened
 
@@ -93,11 +92,8 @@ plan:
 """
 
 
-def test_a_pair_that_cannot_be_reached_is_named_and_the_others_are_kept_and_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pair_that_cannot_be_reached_is_named_and_the_others_are_kept_and_measured(tmp_path: Path) -> None:
     """The link of the pair that is whole is judged by its own coincidences, and by no others."""
-    monkeypatch.setattr(bench, "MOVING_SLICE_PS", bench.SLICE_PS)  # nobody counts while plates turn
     (tmp_path / "bed.yaml").write_text(TORN)
     (tmp_path / "pairs.yaml").write_text(PAIRS)
     session = Session(load_experiment(tmp_path / "pairs.yaml"), tmp_path / "runs", seed=1)
@@ -123,10 +119,9 @@ def test_a_pair_that_cannot_be_reached_is_named_and_the_others_are_kept_and_meas
 
 
 @pytest.mark.timeout(300)
-def test_every_pair_of_nodes_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pair_of_nodes_is_measured(tmp_path: Path) -> None:
     """Clocks are off by 1 ppm either way, start latencies by up to 5 ms. Visibilities are those of the
     source: 2 % white and 2 % coloured noise, splitters with 30 dB, and few accidentals."""
-    monkeypatch.setattr(bench, "MOVING_SLICE_PS", bench.SLICE_PS)  # nobody counts while plates turn
     small_loop(tmp_path, 3, frequency_error=1e-6)
     bed = tmp_path / "testbeds/loop.yaml"
     assert "pair_rate: 5 MHz" in bed.read_text()

@@ -12,7 +12,6 @@ import pytest
 from bellbench.session import Session
 from experiments.config.files import load_experiment
 from experiments.config.problems import ConfigError
-from sim_instruments import bench
 from tests.recorded import happened
 
 BED = """\
@@ -135,12 +134,9 @@ PAIR_S = 2 * 2**0.5 * (4 * 0.99 - 1) / 3
 """Of a Werner state of fidelity 0.99; a link at 0.995 or better takes 1.4 % of a correlation at most."""
 
 
-async def test_what_befalls_a_pair_is_found_and_set_right(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_befalls_a_pair_is_found_and_set_right(tmp_path: Path) -> None:
     """A latched nanowire, a pump off its line, a clock that has lost its reference, a fibre that is shaken
     faster than any search can follow; S is measured from beginning to end all the same."""
-    monkeypatch.setattr(bench, "MOVING_SLICE_PS", bench.SLICE_PS)  # nobody counts while plates turn
     (tmp_path / "bed.yaml").write_text(BED)
     (tmp_path / "watched.yaml").write_text(WATCHED)
     report = await Session(load_experiment(tmp_path / "watched.yaml"), tmp_path / "runs", 3).carry_out()
