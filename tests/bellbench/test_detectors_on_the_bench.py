@@ -114,7 +114,7 @@ async def test_a_quantum_opus_module_sees_its_wire_latch() -> None:
         assert not await unit.is_latched(6)
         assert await clicks(bench, wire) == poisson(DARK_HZ)
         await unit.set_bias(6, 20e-6)
-        await bench.advance(0.2)  # the world sees it in the slice after the one in which it is set
+        await bench.advance(0.1)
         await unit.set_bias(6, 17e-6)
         await bench.advance(0.1)
         assert await unit.is_latched(6)
