@@ -87,9 +87,7 @@ class Bench:
     async def _slice(self, end_ps: int) -> dict[str, Clicks]:
         next_ps = self._happenings.carry_out(self.light.now_ps)
         self.light.tune()
-        moving = self.light.observed and any(i.moving for i in self.instruments.values())
-        still_ps = QUIET_SLICE_PS if self._clicks_hz < QUIET_HZ else SLICE_PS
-        span_ps = min(MOVING_SLICE_PS if moving else still_ps, end_ps - self.light.now_ps)
+        span_ps = min(self._slice_ps(), end_ps - self.light.now_ps)
         if next_ps is not None:
             span_ps = min(span_ps, next_ps - self.light.now_ps)
         exposure = asyncio.ensure_future(asyncio.to_thread(self.light.expose, span_ps))
@@ -105,6 +103,13 @@ class Bench:
         for instrument in self.instruments.values():
             await instrument.flush()
         return clicks
+
+    def _slice_ps(self) -> int:
+        if not self.light.observed:
+            return SLICE_PS
+        if any(instrument.moving for instrument in self.instruments.values()):
+            return MOVING_SLICE_PS
+        return QUIET_SLICE_PS if self._clicks_hz < QUIET_HZ else SLICE_PS
 
     async def _deliver(self, clicks: Mapping[str, Clicks]) -> None:
         await asyncio.gather(
