@@ -51,7 +51,8 @@ class Peak:
 
 
 def excess(counts: Values, floor: Values) -> tuple[int, float]:
-    """The place of the count highest above its floor, and how many standard deviations it is above.
+    """The place of the count highest above its floor, and how many standard deviations it is above; of a few
+    neighbours with equal counts, the middle.
 
     Poisson: z = sqrt(2 (n ln(n/m) - n + m)), which holds for small counts also, where (n - m)/sqrt(m) is
     far too large. If counts scatter more than sqrt(m) (1.48 times the median absolute deviation),
@@ -63,8 +64,10 @@ def excess(counts: Values, floor: Values) -> tuple[int, float]:
     n = np.maximum(counts, mean)
     squares = 2 * (n * np.log(n / mean) - n + mean)
     z = np.sqrt(np.maximum(squares, 0)) / np.maximum(1.0, scatter / np.sqrt(np.maximum(mean, 1.0)))
-    best = int(np.argmax(z))
-    return best, float(z[best])
+    first = int(np.argmax(z))
+    lower = np.flatnonzero(z[first:] < z[first])
+    equal = int(lower[0]) if len(lower) else len(z) - first
+    return first + (equal - 1) // 2, float(z[first])
 
 
 def fit_peak(histogram: NDArray[np.int64], centres: Values, bin_ps: int) -> Peak:

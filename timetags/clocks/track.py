@@ -106,6 +106,11 @@ class Track:
         return step @ self._state, step @ self._covariance @ step.T + wander
 
 
+LEAST_PAIRS = 20
+"""With fewer pairs in it a peak may be two clicks that happen to lie close together: of looks at ten pairs
+one in ten was a nanosecond off, and said 30 ps. What misled them had fewer than eight."""
+
+
 class Look:
     """An analysis of one stretch of a merged stream, `begin_ps` to `end_ps`, that updates a track at its end.
 
@@ -144,6 +149,8 @@ class Look:
         try:
             peak = fit_peak(self._histogram.counts, self._histogram.centres_ps, BIN_PS)
         except DelayError:
+            return
+        if peak.pairs < LEAST_PAIRS:
             return
         offset = self._expected_ps + peak.position_ps
         self.point = self._track.update(self._middle_ps, offset, peak.position_error_ps)
