@@ -2,10 +2,15 @@
 
 from collections import Counter
 from math import inf
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from experiments.config.dwell import Until
+from experiments.engine.tags import GUARD_S, PS, TAIL_S
+from experiments.measurements.dwell import MARGIN_PS
+from experiments.measurements.settings_loop import all_in
 from experiments.measurements.visits import Stay, Visits
 
 LETTERS = ("A", "B", "C", "D")
@@ -103,3 +108,29 @@ def test_goes_on_within_a_visit() -> None:
     stay = rest.next(inf, never)
     assert stay is not None
     assert (stay.visit, stay.seconds) == (1, 6.0)
+
+
+@pytest.mark.parametrize("since_s", [0.05, 0.2, 0.999, 1.0, 60.0])
+async def test_the_bench_runs_on_for_the_tags_of_a_stay_however_short_the_next_one_was(
+    since_s: float,
+) -> None:
+    """A tagger's block may end half a second after the stay: to wait while no time passes takes for ever."""
+    now_s, awaited = 100.0 + since_s, []
+
+    async def let_pass(seconds: float, doing: str) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    async def reached(hub_ps: int) -> None:
+        awaited.append((now_s, hub_ps))
+
+    def window(seconds: float) -> tuple[int, int]:
+        begin = round((now_s + GUARD_S) * PS)
+        return begin, begin + round(seconds * PS)
+
+    context: Any = SimpleNamespace(let_pass=let_pass, tags=SimpleNamespace(window=window, reached=reached))
+    dwell: Any = SimpleNamespace(end_ps=round(100 * PS))
+    await all_in(dwell, context)
+    [(at_s, hub_ps)] = awaited
+    assert at_s == pytest.approx(max(100.0 + TAIL_S, 100.0 + since_s), abs=1e-6)
+    assert hub_ps == dwell.end_ps + MARGIN_PS
