@@ -238,8 +238,10 @@ class QubitekkCc1(CoincidenceCounter):
         """Send a command and see by a question that it was taken: setting is silent, but for an error or an
         echo, which stand before the answer to the question. Raises RefusedError."""
         async with self._turn:
-            await self._line.write(command)
-            lines = await self._line.query_lines(question, lambda line: _match(form, line) is not None)
+            # In one go: an error that comes before anybody waits for an answer would be dropped.
+            lines = await self._line.query_lines(
+                f"{command}\n{question}", lambda line: _match(form, line) is not None
+            )
         answer = _match(form, lines[-1])
         assert answer is not None
         if not is_taken(answer[answer.re.groups]):
