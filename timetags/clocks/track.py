@@ -106,9 +106,10 @@ class Track:
         return step @ self._state, step @ self._covariance @ step.T + wander
 
 
-LEAST_PAIRS = 20
+LEAST_PAIRS = 8
 """With fewer pairs in it a peak may be two clicks that happen to lie close together: of looks at ten pairs
-one in ten was a nanosecond off, and said 30 ps. What misled them had fewer than eight."""
+one in ten was a nanosecond off, and said 30 ps. What misled them had fewer than eight pairs; to do
+without more would lose the track of faint pairs, whose clocks drift out of their window."""
 
 
 class Look:
