@@ -217,9 +217,9 @@ class _Reader:
             self._in_force[name] = found
             self._calibrated.append(found)
             if name == "delays":
-                self._clocks.calibrated_all(found)
+                self._clocks.calibrated_all(found.found)
             else:
-                self._clocks.calibrated_pair(name, found)
+                self._clocks.calibrated_pair(name, found.found)
 
     def _dwell(self, details: Mapping[str, Any]) -> StoredDwell:
         key = self._key(details)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.calibrations.delay_search import Detectors
-from experiments.calibrations.delays import ClockRate, DelayCalibration, rate_sigma
+from experiments.calibrations.delay_search import Detectors, read_delays, tracker_of
+from experiments.calibrations.delays import DelayCalibration
 from experiments.calibrations.tracking import DelayTracker
 from experiments.engine.bench import Bench
 from timetags.clocks.affine import AffineClock
@@ -41,50 +41,23 @@ class Moved:
 
 @dataclass
 class Calibrated:
-    """The delays from one calibration on, those of `detectors`: shifts of taggers and delays of detectors in
-    ps, found at `middle_ps` of hub time with `error_ps`, and what followed."""
+    """The delays from one calibration on, those of `detectors`, found at `middle_ps` of hub time, and what
+    followed."""
 
     detectors: Detectors
     middle_ps: int
-    error_ps: float
-    shifts_ps: Mapping[str, int]
-    delays_ps: Mapping[str, int]
-    rates: Mapping[str, ClockRate]
-    """Of taggers whose clocks ran free."""
+    found: DelayCalibration
     later: list[Look | Moved] = field(default_factory=list)
     """What was seen and done since."""
 
     @classmethod
     def read(cls, detectors: Detectors, record: Mapping[str, Any]) -> "Calibrated":
-        """What `calibrations.delay_search.delay_record` wrote. KeyError, TypeError or ValueError where it is
-        no such thing."""
-        fine = record["detector_delays"]
-        return cls(
-            detectors,
-            middle_ps=record["middle_ps"],
-            error_ps=max(delay["uncertainty"] for delay in fine.values()),
-            shifts_ps={tagger: shift["value"] for tagger, shift in record["tagger_shifts"].items()},
-            delays_ps={name: round(delay["value"]) for name, delay in fine.items()},
-            rates={
-                tagger: ClockRate(rate["value"], rate["uncertainty"], record["tagger_rates_at_ps"][tagger])
-                for tagger, rate in record.get("tagger_rates", {}).items()
-            },
-        )
-
-    def clock(self, tagger: str) -> AffineClock:
-        """The clock of a tagger with the hub's as time base."""
-        return DelayCalibration(self.shifts_ps, {}, (), 1.0, self.rates).clock(tagger)
+        """What `delay_record` wrote. KeyError, TypeError or ValueError where it is no such thing."""
+        return cls(detectors, record["middle_ps"], read_delays(record))
 
     def tracker(self, bench: Bench, more_ps: Mapping[str, int]) -> DelayTracker:
         """A tracker as the run had it before any look; `more_ps` is added to the delays of detectors."""
-        return DelayTracker(
-            [bench.channel(name) for name in self.detectors.hub],
-            [[bench.channel(name) for name in spoke] for spoke in self.detectors.spokes.values()],
-            {bench.channel(name): delay + more_ps.get(name, 0) for name, delay in self.delays_ps.items()},
-            self.middle_ps,
-            self.error_ps,
-            rate_sigma(rate.error for rate in self.rates.values()),
-        )
+        return tracker_of(self.found, self.detectors, self.middle_ps, bench, more_ps)
 
 
 class Clocks:
@@ -102,11 +75,11 @@ class Clocks:
         """Taggers have begun to count anew."""
         self._shared_ps = {}
 
-    def calibrated_all(self, found: Calibrated) -> None:
+    def calibrated_all(self, found: DelayCalibration) -> None:
         """The delays of a swapping experiment were found."""
         self.in_force = {tagger: found.clock(tagger) for tagger in self._taggers}
 
-    def calibrated_pair(self, name: str, found: Calibrated) -> None:
+    def calibrated_pair(self, name: str, found: DelayCalibration) -> None:
         """Those of a pair were found, in the calibration of this name."""
         if name in self._of_free_clocks:
             self._shared_ps = {}

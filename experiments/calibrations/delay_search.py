@@ -5,11 +5,20 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from experiments.calibrations.delays import CalibrationError, DelayCalibration, Wire, calibrate_delays
+from experiments.calibrations.delays import (
+    CalibrationError,
+    ClockRate,
+    Delay,
+    DelayCalibration,
+    Wire,
+    calibrate_delays,
+)
 from experiments.calibrations.pooled_peaks import pooled_peaks
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.plan import SeekDelays
+from experiments.engine.bench import Bench
 from experiments.engine.events import DelaySeen
 from experiments.engine.outcome import RunError, StorageError
 from experiments.engine.record import utc_now
@@ -71,19 +80,30 @@ async def show_peaks(
         context.announce(peaks)
 
 
+def follow(delays: DelayCalibration, detectors: Detectors, time_ps: int, context: Context) -> DelayTracker:
+    """What follows these delays from `time_ps` of hub time on, when they were found, and records what it sees."""
+    on_point = _tell_points(context, list(detectors.spokes))
+    return tracker_of(delays, detectors, time_ps, context.bench, on_point=on_point)
+
+
 def tracker_of(
-    delays: DelayCalibration, detectors: Detectors, time_ps: int, context: Context
+    delays: DelayCalibration,
+    detectors: Detectors,
+    time_ps: int,
+    bench: Bench,
+    more_ps: Mapping[str, int] | None = None,
+    on_point: Callable[[int, TrackPoint], None] | None = None,
 ) -> DelayTracker:
-    """What follows these delays, found at `time_ps` of hub time, from there."""
-    bench = context.bench
+    """A tracker as it is before any look; `more_ps` is added to the delays of detectors."""
+    more_ps = more_ps or {}
     return DelayTracker(
         [bench.channel(name) for name in detectors.hub],
         [[bench.channel(name) for name in spoke] for spoke in detectors.spokes.values()],
-        {bench.channel(name): delay for name, delay in delays.delays_ps().items()},
+        {bench.channel(name): delay + more_ps.get(name, 0) for name, delay in delays.delays_ps().items()},
         time_ps=time_ps,
         error_ps=max(delay.error_ps for delay in delays.fine.values()),
         rate_sigma=delays.rate_sigma,
-        on_point=_tell_points(context, list(detectors.spokes)),
+        on_point=on_point,
     )
 
 
@@ -139,3 +159,18 @@ def delay_record(found: DelayCalibration, run: str, seconds: float, middle_ps: i
         "chi2_per_dof": found.chi2_per_dof,
         "peaks": peaks,
     }
+
+
+def read_delays(record: Mapping[str, Any]) -> DelayCalibration:
+    """The calibration that `delay_record` wrote, without its peaks. AttributeError, KeyError, TypeError or
+    ValueError where it is no such thing."""
+    shifts = {name: int(shift["value"]) for name, shift in record["tagger_shifts"].items()}
+    fine = {
+        name: Delay(float(delay["value"]), float(delay["uncertainty"]))
+        for name, delay in record["detector_delays"].items()
+    }
+    rates = {
+        name: ClockRate(float(rate["value"]), float(rate["uncertainty"]), record["tagger_rates_at_ps"][name])
+        for name, rate in record.get("tagger_rates", {}).items()
+    }
+    return DelayCalibration(shifts, fine, (), float(record["chi2_per_dof"]), rates)

@@ -12,10 +12,11 @@ from experiments.calibrations.delay_search import (
     Detectors,
     delay_record,
     find_delays,
+    follow,
+    read_delays,
     show_peaks,
-    tracker_of,
 )
-from experiments.calibrations.delays import Delay, DelayCalibration
+from experiments.calibrations.delays import DelayCalibration
 from experiments.calibrations.history import Calibration
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateDelays
@@ -94,20 +95,15 @@ def _put_in_force(found: DelayCalibration, context: Context, time_ps: int) -> No
     """Align the streams with delays found at `time_ps` of hub time, and follow them from there."""
     context.calibrations.put("delays", found)
     detectors = _detectors(context.bench, context.experiment.swapping)
-    tracker = tracker_of(found, detectors, time_ps, context)
+    tracker = follow(found, detectors, time_ps, context)
     context.calibrations.put(TRACKED_DELAYS, tracker)
     # A tagger without a detector of this experiment has no shift of its own; any will do.
     context.tags.align({tagger: found.clock(tagger) for tagger in context.tags.feeds})
 
 
 def _read(record: Mapping[str, Any]) -> DelayCalibration | None:
-    """The calibration that `delay_record` wrote, without its peaks; None of what is none."""
+    """The calibration of a record; None of what is none."""
     try:
-        shifts = {name: int(shift["value"]) for name, shift in record["tagger_shifts"].items()}
-        fine = {
-            name: Delay(float(delay["value"]), float(delay["uncertainty"]))
-            for name, delay in record["detector_delays"].items()
-        }
-        return DelayCalibration(shifts, fine, (), float(record["chi2_per_dof"]))
+        return read_delays(record)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

@@ -8,7 +8,7 @@ delay the hub's detectors are aligned among themselves, and for each spoke detec
 correlation with the hub (the cusp, not the centroid, which lies t1 - t2 away: `physics.md` 6) stands at zero.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -88,16 +88,11 @@ class DelayCalibration:
     @property
     def rate_sigma(self) -> float:
         """How much faster or slower than calibrated a clock may still run, in ps/s, for a track."""
-        return rate_sigma(rate.error for rate in self.rates.values())
+        return max([RATE_SIGMA, *(2e12 * rate.error for rate in self.rates.values())])
 
     def delays_ps(self) -> dict[str, int]:
         """The fine delay of each detector in whole ps, to be added to its times."""
         return {name: round(delay.value_ps) for name, delay in self.fine.items()}
-
-
-def rate_sigma(errors: Iterable[float]) -> float:
-    """The same from the standard errors of all rates."""
-    return max([RATE_SIGMA, *(2e12 * error for error in errors)])
 
 
 def calibrate_delays(

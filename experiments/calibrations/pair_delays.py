@@ -17,8 +17,8 @@ from experiments.calibrations.delay_search import (
     Detectors,
     delay_record,
     find_delays,
+    follow,
     show_peaks,
-    tracker_of,
 )
 from experiments.calibrations.delays import Delay, DelayCalibration, Wire
 from experiments.config.experiment import Experiment
@@ -91,7 +91,7 @@ class CalibratePairDelaysStep(Step[CalibratePairDelays]):
         about = delay_record(found, context.folder.name, self.parameters.duration, taken.middle_ps)
         both = " and ".join(pair.analysers)
         context.store_calibration(f"delays of {both}", about)
-        tracker = tracker_of(found, detectors, taken.middle_ps, context)
+        tracker = follow(found, detectors, taken.middle_ps, context)
         context.calibrations.put(tracked_delays(pair.analysers), tracker)
         behind_ps = total_delay_ps(found, taken.wires, second[0]) - total_delay_ps(
             found, taken.wires, first[0]
