@@ -81,7 +81,7 @@ async def show_peaks(
 
 
 def follow(delays: DelayCalibration, detectors: Detectors, time_ps: int, context: Context) -> DelayTracker:
-    """What follows these delays from `time_ps` of hub time on, when they were found, and records what it sees."""
+    """What follows these delays, found at `time_ps` of hub time, and puts what it sees on record."""
     on_point = _tell_points(context, list(detectors.spokes))
     return tracker_of(delays, detectors, time_ps, context.bench, on_point=on_point)
 
