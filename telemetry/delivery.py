@@ -59,10 +59,17 @@ class Delivery:
     """What is under way over one connection. `came_back` is to be told what the connection receives."""
 
     def __init__(
-        self, client: aiomqtt.Client, outbox: Outbox, in_thread: InThread, caution: Caution | None = None
+        self,
+        client: aiomqtt.Client,
+        outbox: Outbox,
+        in_thread: InThread,
+        caution: Caution | None = None,
+        retained: dict[str, Outgoing] | None = None,
     ) -> None:
+        """`retained` is to hold the newest message of each retained topic that the broker has."""
         self._client, self._outbox, self._in_thread = client, outbox, in_thread
         self._caution = caution or Caution()
+        self._retained = retained if retained is not None else {}
         self._proven: set[str] = set()
         self._denied: dict[str, float] = {}  # until when
         self._echoes: dict[tuple[str, bytes], asyncio.Future[None]] = {}
@@ -90,17 +97,17 @@ class Delivery:
         self._batch = await self._in_thread(self._outbox.take, self._caution.batch, tuple(self._denied))
         return bool(self._batch)
 
-    async def send_fetched(self) -> list[Outgoing]:
-        """Send what was fetched, let the outbox forget what arrived, and return that. Raises
-        aiomqtt.MqttError."""
+    async def send_fetched(self) -> None:
+        """Send what was fetched, and let the outbox forget what arrived. Raises aiomqtt.MqttError."""
         try:
             arrived = await self.send(self._batch)
         except (aiomqtt.MqttError, asyncio.CancelledError):  # whoever listens may notice the break first
             self._caution.broke(self._batch)
             raise
         self._caution.went_well()
+        # First: when the line breaks in between, the outbox forgets and nobody comes back from there.
+        self._retained |= {message.topic: message for message in arrived if message.retain}
         await self._in_thread(self._outbox.delivered, arrived)
-        return arrived
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Outgoing]:
         """Publish in order and wait until the broker has acknowledged all of them; returns those whose topic

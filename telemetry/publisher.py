@@ -276,7 +276,7 @@ class Publisher:
         )
         async with line as client, asyncio.TaskGroup() as both:
             self._hello = None
-            delivery = Delivery(client, self._outbox, self._in_thread, self._caution)
+            delivery = Delivery(client, self._outbox, self._in_thread, self._caution, self._delivered)
             self._deliveries = [delivery]
             listener = both.create_task(self._listen(client))
             if self.commands:
@@ -286,8 +286,7 @@ class Publisher:
             self.trouble = delivery.trouble
             clearing = both.create_task(self._clear_up(client))
             while await self._anything_to_send(delivery):
-                arrived = await delivery.send_fetched()
-                self._delivered |= {message.topic: message for message in arrived if message.retain}
+                await delivery.send_fetched()
                 self.trouble = delivery.trouble
             await clearing
             await delivery.send([self._status("disconnected", self._numbers(status))])

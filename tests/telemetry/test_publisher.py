@@ -125,6 +125,33 @@ async def test_broker_gone_and_back(listen_on: Listen, caplog: pytest.LogCapture
     assert any(topic == RESULT for topic, _ in seen)  # the new broker had forgotten it
 
 
+async def test_a_line_that_breaks_while_the_disk_forgets(listen_on: Listen) -> None:
+    """The outbox has forgotten the result, the first broker is gone: the second must still learn it."""
+    forgotten, disk = threading.Event(), threading.Event()
+
+    class Slow(Outbox):
+        def delivered(self, messages: Iterable[Outgoing]) -> None:
+            super().delivered(messages)
+            forgotten.set()
+            assert disk.wait(30)
+
+    async def wait(pause_s: float) -> None:
+        broken.set()
+        await asyncio.sleep(pause_s)
+
+    broken = asyncio.Event()
+    async with EmbeddedBroker(0) as first:
+        run = publisher(first.port, outbox=Slow(), wait=wait)
+        await run.__aenter__()
+        run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
+        assert await asyncio.to_thread(forgotten.wait, 5)
+    await asyncio.wait_for(broken.wait(), 5)
+    disk.set()
+    async with EmbeddedBroker(first.port) as second, listen_on(second.port) as ear:
+        assert (await ear.until(lambda topic, fields: topic == RESULT))[-1][1]["chsh_s"] == 2.3
+        await run.__aexit__(None, None, None)
+
+
 @pytest.mark.parametrize("kind", ["refuses", "silent"])
 async def test_a_run_without_broker_ends_at_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
