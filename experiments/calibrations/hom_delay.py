@@ -34,13 +34,12 @@ from experiments.engine.motion import settle, turn, verify
 from experiments.engine.outcome import RunError
 from experiments.engine.record import utc_now
 from experiments.engine.step import Context, SetPoint, Step
-from experiments.engine.tags import GUARD_S, PS, TAIL_S
+from experiments.engine.tags import PS
 from experiments.estimators.dip import Dip
 from experiments.estimators.dip_scan import DipScan
 from experiments.estimators.estimate import Estimate
 from experiments.estimators.poisson_fit import FitError
 from experiments.measurements.analysers import ZZ_XX_YY
-from experiments.measurements.dwell import MARGIN_PS
 
 CALIBRATION = "HOM delay"
 ALIKE = ZZ_XX_YY["ZZ"]
@@ -196,7 +195,6 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         self._own: HomScan | None = None
         self._coming_in: HomDelayDwell | None = None
         """The dwell under way, or of which the last tags are still on their way."""
-        self._ended_s = 0.0
         self._before_s: float | None = None
         """Where the line was."""
         self._at_s = 0.0
@@ -275,8 +273,7 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         tracker.shift(arm, by_ps)
         self._stands_s = self._at_s
         # So that whoever counts the stored tags again can follow too.
-        now_ps = context.tags.window(0.0)[0] - round(GUARD_S * PS)
-        details = {"spoke": spokes[arm], "by_ps": by_ps, "time_ps": now_ps}
+        details = {"spoke": spokes[arm], "by_ps": by_ps, "time_ps": context.tags.now_ps}
         context.announce(Happened("delay moved", f"{spokes[arm]} is {by_ps:+.0f} ps later", details))
 
     async def _count(self, context: Context, setting: str, doing: str) -> None:
@@ -295,16 +292,12 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         )
         context.announce(Happened("sweep point", setting, dwell.window))
         await context.let_pass(context.tags.lasts(parameters.dwell), doing)
-        self._ended_s = context.clock.now()
 
     async def _take(self, context: Context) -> None:
         """Wait for the last tags of the dwell before, and keep its counts."""
         if (dwell := self._coming_in) is None:
             return
-        left_s = self._ended_s + TAIL_S - context.clock.now()
-        if left_s > 0:
-            await context.let_pass(left_s, "waiting for the last tags")
-        await context.tags.reached(dwell.end_ps + MARGIN_PS)
+        await dwell.all_in(context)
         bench, measurement = context.bench, context.experiment.swapping.bell_state_measurement
         hub = [bench.channel(name) for name in bench.hub_detectors(measurement)]
         self._coming_in = None

@@ -117,12 +117,17 @@ class TagCollector:
 
     # Windows of time: from the run clock to the taggers' time.
 
+    @property
+    def now_ps(self) -> int:
+        """Hub time by the run clock, in ps. A hub whose clock is faster than that, which adds up in a night,
+        says itself how late it is."""
+        now = self._origin_ps + round((self._clock.now() - self._began) * PS)
+        return max(now, self._watermark_ps or now)
+
     def window(self, seconds: float) -> tuple[int, int]:
         """Begin and end, in ps, of a stretch of `seconds` that begins now, as seen on every tagger's time;
-        it lies wholly after now, and before now + `lasts(seconds)`, by the run clock. A hub whose clock is
-        faster than the run's, which adds up in a night, says itself how late it is."""
-        begin = self._origin_ps + round((self._clock.now() - self._began) * PS)
-        begin = max(begin, self._watermark_ps or begin) + round(GUARD_S * PS)
+        it lies wholly after now, and before now + `lasts(seconds)`, by the run clock."""
+        begin = self.now_ps + round(GUARD_S * PS)
         return begin, begin + round(seconds * PS)
 
     def lasts(self, seconds: float) -> float:

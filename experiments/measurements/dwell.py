@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.settings import SwappingSettings
 from experiments.engine.gates import Gate
-from experiments.engine.tags import GUARD_S, PS, TagCollector
+from experiments.engine.tags import GUARD_S, PS, TAIL_S, TagCollector
 from timetags.analyses.analysis import Analysis
 from timetags.block import TagBlock
 
 if TYPE_CHECKING:
+    from experiments.engine.step import Context
     from timetags.analyses.fourfold import HeraldedFourfolds
     from timetags.analyses.rates import Singles
 
@@ -113,6 +114,14 @@ class SlicedDwell(Generic[S]):
     def is_in(self) -> bool:
         """Whether all its tags have come: its counts grow no more."""
         return all(gate.finished for gate in self._gates)
+
+    async def all_in(self, context: "Context") -> None:
+        """Wait, when it is over, until all its tags have come. Taggers deliver in blocks, so the bench has to
+        run on for a while; another stay meanwhile, if it was short, is no such while."""
+        left_s = TAIL_S - (context.tags.now_ps - self.end_ps) / PS
+        if left_s > 0:
+            await context.let_pass(left_s, "waiting for the last tags")
+        await context.tags.reached(self.end_ps + MARGIN_PS)
 
     async def cut_short(self, tags: TagCollector) -> None:
         """Count no more."""

@@ -30,9 +30,9 @@ from experiments.engine.findings import Calibrations, Results
 from experiments.engine.motion import turn
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context, SetPoint, Step
-from experiments.engine.tags import GUARD_S, PS, TAIL_S
+from experiments.engine.tags import PS
 from experiments.measurements.analysers import Setting
-from experiments.measurements.dwell import MARGIN_PS, Delays, SlicedDwell
+from experiments.measurements.dwell import Delays, SlicedDwell
 from experiments.measurements.sums import Sums
 from experiments.measurements.visits import Mark, Stay, Visits
 from timetags.analyses.analysis import Analysis
@@ -70,15 +70,6 @@ class ComingIn(NamedTuple):
     visit: int
     dwell: Any
     before: Mark
-
-
-async def all_in(dwell: SlicedDwell[Any], context: Context) -> None:
-    """Wait until all tags of a dwell that is over have come. Taggers deliver in blocks, so the bench has
-    to run on for a while; a stay after it that was short is no such while."""
-    since_s = (context.tags.window(0.0)[0] - dwell.end_ps) / PS - GUARD_S
-    if since_s < TAIL_S:
-        await context.let_pass(TAIL_S - since_s, "waiting for the last tags")
-    await context.tags.reached(dwell.end_ps + MARGIN_PS)
 
 
 class MeasuringStep(Step[M], Generic[M, D, T]):
@@ -217,7 +208,7 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
             visits.took(stay.visit, stay.seconds)
             self.safe_points += 1
             if (self._decides_by_counts or self._watch) and len(self._coming_in) > 1:
-                await all_in(self._coming_in[-2].dwell, context)
+                await self._coming_in[-2].dwell.all_in(context)
             self._close_books(context)
             context.store_results()
         await self.finish(context)
@@ -306,8 +297,7 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
     async def _wait_for_last_tags(self, context: Context) -> None:
         """Those of earlier stays came while the bench went on."""
         if self._coming_in:
-            await context.let_pass(TAIL_S, "waiting for the last tags")
-            await context.tags.reached(self._coming_in[-1].dwell.end_ps + MARGIN_PS)
+            await self._coming_in[-1].dwell.all_in(context)
             self._close_books(context)
 
     def _close_books(self, context: Context) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from experiments.config.dwell import Until
-from experiments.engine.tags import GUARD_S, PS, TAIL_S
-from experiments.measurements.dwell import MARGIN_PS
-from experiments.measurements.settings_loop import all_in
+from experiments.engine.tags import PS, TAIL_S
+from experiments.measurements.dwell import MARGIN_PS, SlicedDwell
 from experiments.measurements.visits import Stay, Visits
+from timetags.analyses.rates import Singles
 
 LETTERS = ("A", "B", "C", "D")
 
@@ -124,13 +124,10 @@ async def test_the_bench_runs_on_for_the_tags_of_a_stay_however_short_the_next_o
     async def reached(hub_ps: int) -> None:
         awaited.append((now_s, hub_ps))
 
-    def window(seconds: float) -> tuple[int, int]:
-        begin = round((now_s + GUARD_S) * PS)
-        return begin, begin + round(seconds * PS)
-
-    context: Any = SimpleNamespace(let_pass=let_pass, tags=SimpleNamespace(window=window, reached=reached))
-    dwell: Any = SimpleNamespace(end_ps=round(100 * PS))
-    await all_in(dwell, context)
+    tags = SimpleNamespace(now_ps=round(now_s * PS), reached=reached)
+    context: Any = SimpleNamespace(let_pass=let_pass, tags=tags)
+    dwell = SlicedDwell[Any]("ZZ", (0, round(100 * PS)), 0, Singles(), [], [])
+    await dwell.all_in(context)
     [(at_s, hub_ps)] = awaited
     assert at_s == pytest.approx(max(100.0 + TAIL_S, 100.0 + since_s), abs=1e-6)
     assert hub_ps == dwell.end_ps + MARGIN_PS
