@@ -34,6 +34,9 @@ class SimInstrument(ABC):
     resumes: ClassVar[bool] = False
     """Whether it comes back from a power-cycle running, where it ran before."""
 
+    has_error_reply: ClassVar[bool] = True
+    """Whether its protocol has an error reply; without one `Faults.own_errors` means nothing to it."""
+
     def __init__(self, name: str, rng: np.random.Generator) -> None:
         self.name = name
         self.rng = rng

@@ -107,6 +107,8 @@ async def test_the_instruments_own_errors_are_errors(stand: BenchStand) -> None:
         stand.sim.faults.own_errors = 1
         # An instrument may have answered its error to a question that was asked again; then all is well.
         await asyncio.gather(control.write(control.limits.high), return_exceptions=True)
+        if stand.sim.has_error_reply:
+            assert stand.sim.faults.own_errors == 0, f"setting {control.name} met no error of the instrument"
         stand.sim.faults.own_errors = 0
         await recover(stand)
         assert await stand.read(control) is not None

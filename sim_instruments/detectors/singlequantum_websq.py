@@ -306,6 +306,8 @@ class Control:
             case {"request": str(name)} if name in LABELS:
                 self.line.send(message(name, LABELS[name].read(device)))
             case {"command": str(command), "value": value, **others} if command in COMMANDS:
+                if self.electronics.faults.take_own_error():
+                    raise RefusedError(f"{command} failed")
                 label, obey = COMMANDS[command]
                 if others.get("label", label) not in (label, command):
                     raise RefusedError(f"{command} goes with label {label}")

@@ -150,6 +150,8 @@ class CommandLine(_Session):
 
     def status(self, name: str, value: Value) -> int:
         """Write a parameter; returns 0, or the negative status that refuses."""
+        if self.laser.faults.take_own_error():
+            return int(Code.SYNTAX)
         try:
             find(name).write(self.laser.device, value, self.level)
         except DecofError as error:

@@ -81,6 +81,7 @@ class Message:
 class AptMotors(SimInstrument):
     """A motor controller on a serial line of its own."""
 
+    has_error_reply = False
     hardware: ClassVar[Hardware]
     always: ClassVar[Status]
     """Status bits that are set whatever happens."""

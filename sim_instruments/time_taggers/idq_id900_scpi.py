@@ -21,6 +21,7 @@ from sim_instruments.time_taggers.idq_id900_model import (
     Input,
     Recorder,
 )
+from sim_instruments.wire.faults import Faults
 
 UNKNOWN = "SCPI_ERR_UNDEFINED_HEADER"
 BAD_ARGUMENT = "SCPI_ERR_ILLEGAL_PARAMETER_VALUE"
@@ -131,6 +132,7 @@ class Device(Protocol):
     """What the commands act upon."""
 
     box: Box
+    faults: Faults
     identity: str
     resolution_ps: int
 
@@ -251,6 +253,7 @@ def recorder(box: Box, _: int) -> Recorder:
     return box.recorder
 
 
+IDENTITY = compiled("*IDN")
 ROWS = [
     query("*IDN", lambda device, _: device.identity),
     # Tags reach the box at its high resolution; LOWRES is refused.
@@ -316,6 +319,8 @@ def execute(device: Device, request: str) -> str:
 
 def command(device: Device, header: str, asks: bool, argument: str) -> str | None:
     """One command or query with its whole header. Raises ScpiError, and KeyError for a block number."""
+    if not IDENTITY.fullmatch(header) and device.faults.take_own_error():
+        raise ScpiError(NOT_NOW)
     for row in ROWS:
         match = row.pattern.fullmatch(header)
         if match is None:

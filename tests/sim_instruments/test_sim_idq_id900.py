@@ -247,3 +247,11 @@ def test_no_request_and_no_bytes_crash_the_servers(requests: list[str], noise: b
             assert (await bench.ask("*IDN?")).startswith("IDQ ID900")
 
     asyncio.run(feed())
+
+
+async def test_an_own_error_has_no_effect_and_spares_the_identity(bench: Bench) -> None:
+    bench.sim.faults.own_errors = 2
+    assert (await bench.ask("*IDN?")).startswith("IDQ ID900 ")
+    assert "SCPI_ERR_" in await bench.ask("INPU1:THRE 250mV")
+    assert "SCPI_ERR_" in await bench.ask("INPU1:THRE?")
+    assert await bench.ask("INPU1:THRE?") == "100mV"

@@ -320,3 +320,14 @@ def test_any_bytes_leave_it_able_to_answer(noise: bytes) -> None:
                 assert await counts.line() == b"1769860800.100,0,0,0,0\n"
 
     asyncio.run(scenario())
+
+
+async def test_an_own_error_refuses_a_command_which_has_no_effect() -> None:
+    async with Bench() as bench, Client.at(bench.control) as client:
+        bench.websq.faults.own_errors = 1
+        client.send(BIAS)
+        label, _ = await client.told()
+        assert "Error" in label
+        assert await client.value("BiasCurrent") == [0.0] * 4
+        client.send(BIAS)
+        assert await client.told() == ("BiasCurrent", [10.5, 11.0, 9.8, 0.0])

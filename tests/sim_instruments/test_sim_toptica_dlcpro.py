@@ -269,3 +269,12 @@ def test_any_bytes_leave_it_able_to_answer(noise: bytes) -> None:
                 assert await client.line() == b'(2026-01-31T12:00:00.000Z \'fw-ver "3.3.3")\r\n'
 
     asyncio.run(scenario())
+
+
+async def test_an_own_error_refuses_a_setting_which_has_no_effect() -> None:
+    async with Bench() as bench, command_line(bench.command) as client:
+        bench.laser.faults.own_errors = 1
+        refused = await client.ask("(param-set! 'laser1:dl:cc:current-set 95.5)")
+        assert int(refused.removesuffix(PROMPT)) < 0
+        assert await client.ask("(param-set! 'laser1:dl:cc:current-clip 99.0)") == b"0" + PROMPT
+        assert await client.ask("(param-ref 'laser1:dl:cc:current-set)") != b"95.500000" + PROMPT
