@@ -243,7 +243,8 @@ class SingleQuantumWebSq(NanowireBias, ClickCounter, LatchSensor):
         return True
 
     async def make_safe(self) -> None:
-        """Set every bias to zero, disconnect, and see that both are so."""
+        """Set every bias to zero, disconnect, and see that both are so. What refuses the first is still
+        disconnected."""
 
         async def all_to_zero(unit: Dialogue) -> None:
             # However many there are, also when the settings state another number.
@@ -257,10 +258,14 @@ class SingleQuantumWebSq(NanowireBias, ClickCounter, LatchSensor):
                     f"bias currents stay at {left} uA after they were set to zero",
                     "Switch the bias off at the unit",
                 )  # fmt: skip
-            await self._enable(unit, False)
 
-        was_open = self._line.is_open
-        await insist(self, lambda: self._exchange("set all biases to zero", all_to_zero), was_open=was_open)
+        async def darken() -> None:
+            try:
+                await self._exchange("set all biases to zero", all_to_zero)
+            finally:
+                await self.set_enabled(False)
+
+        await insist(self, darken, was_open=self._line.is_open)
 
     async def _enable(self, unit: Dialogue, on: bool) -> None:
         present = await unit.ask("DetectorEnable", switch)

@@ -232,15 +232,27 @@ async def test_make_safe_zeroes_a_unit_of_any_size() -> None:
 
 async def test_make_safe_tries_again_on_a_fresh_line() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
-    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [zero, (ZERO_BIAS, b""), zero, *STAYS_OFF])
+    fresh = [*STAYS_OFF, zero, (ZERO_BIAS, b""), zero, *STAYS_OFF]  # what may be disabled is so first
+    peer = ScriptedPeer([(ASK_BIAS, SILENCE)], fresh)
     async with bench(peer, deadline=0.2) as unit:
         await unit.make_safe()
         peer.late.set()
 
 
+async def test_make_safe_disables_a_unit_that_refuses_the_zeros() -> None:
+    refuses = [(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, tell("ErrorMessage", "bad list"))]
+    goes_off = [ask("DetectorEnable", True), (DISABLE, tell("DetectorEnable", False))]
+    peer = ScriptedPeer(refuses, goes_off)
+    async with bench(peer) as unit:
+        with pytest.raises(RefusedError, match="set all biases to zero was refused: ErrorMessage: bad list"):
+            await unit.make_safe()
+        assert not peer.left
+
+
 async def test_make_safe_does_not_believe_in_safety_that_it_cannot_see() -> None:
     told = tell("BiasCurrent", [0.0] * 4)
-    async with bench(ScriptedPeer([(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, told), (ASK_BIAS, TOLD_BIAS)])) as unit:
+    stays = [(ASK_BIAS, TOLD_BIAS), (ZERO_BIAS, told), (ASK_BIAS, TOLD_BIAS)]
+    async with bench(ScriptedPeer(stays, STAYS_OFF)) as unit:
         with pytest.raises(RefusedError, match=r"stay at \[10\.5, 11\.0, 9\.8, 0\.0\] uA"):
             await unit.make_safe()
 
