@@ -149,11 +149,20 @@ class SantecTsl570(TunableLaser):
         return not any(alert.startswith(WARMING_UP) for alert in await self._alerts())
 
     async def make_safe(self) -> None:
-        """Shutter closed and diode off, both verified."""
+        """Shutter closed and diode off, both verified. The laser is told both before it is asked about one: a
+        shutter that sticks (alert 25) must not keep the diode on."""
+        switches = {":POW:SHUT": True, ":POW:STAT": False}
 
         async def darken() -> None:
-            await self.set_emission(False)
-            await self._switch(":POW:STAT", False)
+            for header, on in switches.items():
+                await self._line.write(f"{header} {on:d}")
+            refused = [
+                f"{header} {on:d}"
+                for header, on in switches.items()
+                if await self._flag(f"{header}?") is not on
+            ]
+            if refused:
+                raise await self._refused(" and ".join(refused), "had no effect")
 
         await insist(self, darken, was_open=self._line.is_open)
 

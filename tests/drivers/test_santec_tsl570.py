@@ -160,6 +160,16 @@ async def test_made_safe_from_nothing_is_shutter_and_diode() -> None:
             await laser.make_safe()
 
 
+async def test_made_safe_the_diode_goes_off_under_a_shutter_that_sticks() -> None:
+    tsl = Tsl()
+    tsl.table |= {":POW:STAT?": "0", ":POW:SHUT?": "0"}
+    tsl.next[":SYST:ALER?"] = ["No25.,Shutter"]
+    async with bench(tsl) as laser:
+        with pytest.raises(RefusedError, match=r"POW:SHUT 1 had no effect; it says No25\.,Shutter"):
+            await laser.make_safe()
+        assert ":POW:STAT 0" in tsl.commands()
+
+
 @pytest.mark.parametrize("answer", ["AGILENT,8164B,1,2", "SANTEC,OTF-980,1,2"])
 async def test_another_instrument_is_named(answer: str) -> None:
     tsl = Tsl()
