@@ -111,7 +111,8 @@ class LiveDisplay:
         parts += [
             Text(f"· {message}", style="dim", overflow="ellipsis", no_wrap=True) for message in self._events
         ]
-        return Panel(Group(*parts), title=self._title, title_align="left", border_style="blue")
+        title = Text(self._title)  # somebody's own words, in which brackets are brackets and no markup
+        return Panel(Group(*parts), title=title, title_align="left", border_style="blue")
 
 
 class PlainLines:

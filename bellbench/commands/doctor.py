@@ -79,19 +79,20 @@ async def _look(driver: Instrument, *, raw: bool) -> dict[str, Any]:
 def _print(found: list[dict[str, Any]], strangers: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # what instruments and libraries say is never read as rich's markup
 
     table = Table("instrument", "answers as", "firmware", "state (limits)", show_lines=True)
     for entry in found:
-        where = f"{entry['name']}\n[dim]{entry['model']}\n{entry['address']}[/dim]"
+        where = Text.assemble(entry["name"], (f"\n{entry['model']}\n{entry['address']}", "dim"))
         if "error" in entry:
-            table.add_row(where, "[red]does not answer[/red]", "", f"[red]{entry['error']}[/red]")
+            table.add_row(where, Text("does not answer", "red"), "", Text(entry["error"], "red"))
             continue
         who = entry["identity"]
-        state = "\n".join(f"{name} {value}" for name, value in entry["state"].items())
         name = " ".join(filter(None, (who["manufacturer"], who["model"], who["serial_number"])))
+        state = Text("\n".join(f"{name} {value}" for name, value in entry["state"].items()))
         if not entry["settled"]:
-            state = f"[yellow]moving[/yellow]\n{state}"
-        table.add_row(where, name, who["firmware"], state)
+            state = Text.assemble(("moving\n", "yellow"), state)
+        table.add_row(where, Text(name), Text(who["firmware"]), state)
     console = Console()
     console.print(table)
     for address in strangers:
