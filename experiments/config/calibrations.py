@@ -8,7 +8,6 @@ is younger than `valid_for` and the run that made it did not say less. If it is 
 with `when_old: renew`, the step that makes it comes first.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from drivers.units import Seconds
@@ -22,6 +21,3 @@ class CalibrationPolicy(Part):
     """Also what calibrations of this name that the run itself makes are said to hold for."""
     when_old: Literal["refuse", "renew"] = "refuse"
     """Refuse the run, or let the step that makes the calibration come first."""
-
-
-Policies = Mapping[str, CalibrationPolicy]
