@@ -10,6 +10,10 @@ question that ended without its answer, the next one is preceded by a *probe*: a
 is the same at all times. Instruments answer in order, so everything before the probe's answer is old and
 is not taken for an answer; and if it is the probe's answer that comes late, it does no harm.
 
+A port is exclusive, and it is opened and closed in threads, which a cancellation cannot break off. Therefore
+a cancelled opening or closing ends when the port is free again, if that comes within the deadline: whoever is
+next, perhaps to make the instrument safe, can have it.
+
 It also works on a pseudo-terminal, which has no modem lines: setting RTS there fails, and then the line
 goes without hardware flow control.
 """
@@ -21,7 +25,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from drivers.errors import ConnectError, DeadlineError, LineError
 
@@ -99,8 +103,17 @@ class SerialLine(Generic[FrameT]):
 
     async def open(self) -> None:
         """Open the line; bytes that waited in it are discarded. Raises ConnectError."""
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open_port)
         try:
-            self._port = await asyncio.to_thread(self._open_port)
+            await _ended(opening, self._deadline)
+        except asyncio.CancelledError:
+            if opening.done():
+                _give_back(opening)
+            else:  # the patience is over, but not the opening
+                opening.add_done_callback(_give_back)
+            raise
+        try:
+            self._port = opening.result()
         except OSError as error:
             raise ConnectError(
                 self._name,
@@ -149,10 +162,13 @@ class SerialLine(Generic[FrameT]):
         with suppress(OSError):  # when it has broken before, the reader has ended by itself
             port.cancel_read()
             port.cancel_write()
-        await asyncio.to_thread(reader.join, self._deadline)
-        writer.shutdown(wait=False, cancel_futures=True)
-        with suppress(OSError):
-            port.close()
+        joining = asyncio.get_running_loop().run_in_executor(None, reader.join, self._deadline)
+        try:
+            await _ended(joining, self._deadline)
+        finally:
+            writer.shutdown(wait=False, cancel_futures=True)
+            with suppress(OSError):
+                port.close()
 
     def hold(self, on: bool) -> None:
         """Read nothing more for a while, or go on: what the instrument sends then waits in the operating
@@ -264,3 +280,24 @@ class SerialLine(Generic[FrameT]):
         if self._waiting is not None and not self._waiting[1].done():
             self._waiting[1].set_exception(self._failure)
         return self._failure
+
+
+async def _ended(work: "asyncio.Future[Any]", patience: float) -> None:
+    """Return when a thread has done its work. A cancellation is raised only then too, or after `patience`
+    seconds; one that comes meanwhile changes nothing."""
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience
+        while not work.done() and (left := end - loop.time()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([work], timeout=left)
+        raise
+
+
+def _give_back(opening: "asyncio.Future[serial.Serial]") -> None:
+    """Close the port that nobody wants any more, if the opening came to one."""
+    if opening.exception() is None:
+        with suppress(OSError):
+            opening.result().close()

@@ -4,7 +4,7 @@ What holds is what `SerialLine` guarantees. A line that has broken is opened ane
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from drivers.address import Address
@@ -17,7 +17,8 @@ FrameT = TypeVar("FrameT")
 class SerialFrameLine(Generic[FrameT]):
     """The line at `serial:/dev/PATH`. `decoder` makes what cuts the bytes of one opening into frames;
     `probe` is a question whose answer is the same at all times and is asked for nothing else. `on_frame` is
-    called with every frame, before a waiting question sees it."""
+    called with every frame, before a waiting question sees it. `begin` is what is said first on every new
+    line, before anybody else may use it; a line for which it raises is closed again."""
 
     def __init__(
         self,
@@ -29,13 +30,15 @@ class SerialFrameLine(Generic[FrameT]):
         decoder: Callable[[], Decoder[FrameT]],
         probe: Probe[FrameT],
         on_frame: Callable[[FrameT], None] = lambda _: None,
+        begin: Callable[[SerialLine[FrameT]], Awaitable[None]] | None = None,
         flow_control: bool = False,
     ) -> None:
         self._name, self._address, self._baud, self._deadline = name, address, baud, deadline
         self._decoder, self._probe, self._on_frame = decoder, probe, on_frame
-        self._flow_control = flow_control
+        self._begin, self._flow_control = begin, flow_control
         self._line: SerialLine[FrameT] | None = None
-        self._opening = asyncio.Lock()
+        # The port is exclusive: nobody opens it while somebody else still opens or closes it.
+        self._changing = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
@@ -43,10 +46,15 @@ class SerialFrameLine(Generic[FrameT]):
 
     async def open(self) -> None:
         """Open the line, unless open. Raises ConnectError."""
-        async with self._opening:
-            if self.is_open:
-                return
-            await self.close()
+        await self.opened()
+
+    async def opened(self) -> SerialLine[FrameT]:
+        """The open line, for dialogues that must not go on over a new line when it breaks: what is said on
+        it then ends in LineError. Raises ConnectError."""
+        async with self._changing:
+            if self._line is not None and self._line.is_usable:
+                return self._line
+            await self._hang_up()
             line = SerialLine(
                 self._name,
                 str(self._address),
@@ -59,10 +67,21 @@ class SerialFrameLine(Generic[FrameT]):
                 flow_control=self._flow_control,
             )
             await line.open()
+            try:
+                if self._begin is not None:
+                    await self._begin(line)
+            except BaseException:
+                await line.close()
+                raise
             self._line = line
+            return line
 
     async def close(self) -> None:
-        """Close the line. Never raises; may be called twice."""
+        """Close the line, after an opening under way. Never raises; may be called twice."""
+        async with self._changing:
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
         line, self._line = self._line, None
         if line is not None:
             await line.close()
@@ -74,9 +93,8 @@ class SerialFrameLine(Generic[FrameT]):
 
     async def send(self, data: bytes, command: str) -> None:
         """Send a frame that has no answer, or none now. Raises ConnectError, DeadlineError, LineError."""
-        await self.open()
-        assert self._line is not None
-        await self._line.send(data, command)
+        line = await self.opened()
+        await line.send(data, command)
 
     async def ask(
         self,
@@ -94,9 +112,7 @@ class SerialFrameLine(Generic[FrameT]):
         asked once more. With `patience`, for answers that have to be measured first, the answer may take so
         many seconds longer than the deadline. Raises ConnectError, DeadlineError, LineError.
         """
-        await self.open()
-        line = self._line
-        assert line is not None
+        line = await self.opened()
         try:
             return await line.ask(request, matches, command, patience=patience)
         except LineError:  # opening makes a new line of one that has broken
