@@ -16,19 +16,21 @@ MEMORY_S = 600.0
 def chance_of_so_few(counts: int, seconds: float, earlier: int, earlier_s: float, ratio: float) -> float:
     """The probability of at most `counts` in `seconds` after `earlier` in `earlier_s`, all told, if the rate
     is at least `ratio` (0 to 1) of what it was; 1 where there is nothing to compare."""
-    from scipy.special import bdtr
+    from scipy.special import betainc
 
-    if seconds <= 0 or earlier_s <= 0 or ratio <= 0:
+    if seconds <= 0 or earlier_s <= 0 or ratio <= 0 or earlier <= 0:
         return 1.0
+    # The binomial distribution as an incomplete beta function (Abramowitz and Stegun 26.5.24): scipy's own
+    # takes its numbers for C integers, of which 2^31 clicks, some minutes of a bright hub, are too many.
     share = ratio * seconds / (ratio * seconds + earlier_s)
-    return float(bdtr(counts, counts + earlier, share))
+    return float(betainc(earlier, counts + 1, 1 - share))
 
 
 def chance_of_so_many(counts: int, trials: int, share: float) -> float:
     """The probability of at least `counts` of `trials` if each counts with probability `share` at most."""
-    from scipy.special import bdtrc
+    from scipy.special import betainc
 
-    return 1.0 if counts <= 0 else float(bdtrc(counts - 1, trials, share))
+    return 1.0 if counts <= 0 else float(betainc(counts, trials - counts + 1, share))
 
 
 @dataclass

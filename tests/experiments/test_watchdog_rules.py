@@ -38,6 +38,27 @@ def test_the_chance_of_so_few_is_that_of_a_sum_over_the_binomial() -> None:
     assert chance_of_so_many(5, 10, 0.1) == pytest.approx(stats.binom.sf(4, 10, 0.1), rel=1e-9)
 
 
+@pytest.mark.parametrize("earlier", [10**9, 3 * 10**9, 5 * 10**9, 10**12])
+def test_more_clicks_than_a_c_integer_holds_are_judged_like_fewer(earlier: int) -> None:
+    """10 s after 600 s. Five standard deviations below 0.7 of the rate, against the normal approximation,
+    whose error is of the order of 5^3 / (6 sqrt(counts)), less than 1 %; and far below it."""
+    share = 0.7 * 10 / (0.7 * 10 + 600)
+    expected = 0.7 * earlier / 60
+    few = round(expected - 5 * np.sqrt(expected / (1 - share)))
+    mean, sigma = (few + earlier) * share, np.sqrt((few + earlier) * share * (1 - share))
+    normal = stats.norm.cdf((few + 0.5 - mean) / sigma)
+    assert chance_of_so_few(few, 10.0, earlier, 600.0, 0.7) == pytest.approx(normal, rel=0.01)
+    reference = Reference(earlier, 600.0)
+    assert reference.fell(earlier // 600, 10.0, 0.7)
+    assert not reference.fell(earlier // 60, 10.0, 0.7)
+
+
+def test_few_counts_after_very_many_are_those_of_poisson() -> None:
+    """A rate of 1 per second that is known from 5e9 s: at most 3 in 1 s."""
+    assert chance_of_so_few(3, 1.0, 5 * 10**9, 5e9, 1.0) == pytest.approx(stats.poisson.cdf(3, 1.0), rel=1e-6)
+    assert chance_of_so_many(4, 5 * 10**9, 1 / 5e9) == pytest.approx(stats.poisson.sf(3, 1.0), rel=1e-6)
+
+
 def test_chance_alone_barks_no_more_often_than_it_says() -> None:
     """At the limit itself, with a level of 1e-2 in place of 1e-9: 20,000 draws have 200 expected or fewer;
     more than 290 would be 6 standard errors."""
