@@ -61,7 +61,7 @@ def continuation_of(folder: Path) -> Continuation:
         resolved = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         loaded = read_resolved(resolved, _sources(folder))
         seed, generation = int(about["seed"]), int(about.get("generation", 0)) + 1
-        books = read_books(folder)
+        books = all_books(folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise CannotGoOnError(f"the record of {name} does not tell what was run: {error}") from error
     kept = {key: about[key] for key in ("overrides", "sweep") if key in about}
@@ -78,6 +78,26 @@ def read_books(run: Path) -> Books:
         if isinstance(step, str) and isinstance(label, str | None):
             entries.setdefault((step, label), []).append(entry)
     return Books(run.name, entries)
+
+
+def all_books(folder: Path) -> Books:
+    """The books of a run and of those that it went on with: it takes over what they have counted for a step
+    when that begins, which may never have come to pass. Raises CannotGoOnError when one of them is gone,
+    OSError when a journal cannot be read at all."""
+    books = read_books(folder)
+    if (name := read_about(folder).get("continues")) is None:
+        return books
+    earlier = folder.parent / str(name)
+    if not earlier.is_dir():
+        raise CannotGoOnError(
+            f"{folder.name} went on with {name}, which is not in {folder.parent}: what that run has counted "
+            "would be lost. Put its folder back"
+        )
+    entries = {key: list(counted) for key, counted in all_books(earlier).entries.items()}
+    for key, counted in books.entries.items():
+        known = entries.setdefault(key, [])
+        known += [entry for entry in counted if entry not in known]
+    return Books(books.run, entries)
 
 
 def _sources(folder: Path) -> dict[str, str]:

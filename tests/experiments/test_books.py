@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.archive.continuation import CannotGoOnError, continuation_of, read_books
+from experiments.archive.continuation import CannotGoOnError, all_books, continuation_of, read_books
 from experiments.config.plan import MeasureSwapping
 from experiments.engine.books import Books
 from experiments.engine.control import RunControl
 from experiments.engine.documents import DOCUMENTS
-from experiments.engine.events import Happened, RunEvent
+from experiments.engine.events import Happened, RunEvent, StepBegan
 from experiments.engine.outcome import Exit, State
 from experiments.engine.record import RunFolder
 from experiments.engine.run import RunReport, execute
@@ -201,6 +202,39 @@ def test_what_nobody_can_go_on_with_is_said(tmp_path: Path) -> None:
         (folder / "run.json").write_text(json.dumps(about))
         with pytest.raises(CannotGoOnError, match=reason):
             continuation_of(folder)
+
+
+async def test_what_a_run_that_died_early_had_not_yet_taken_over_is_not_lost(
+    runs: Path, aborted: RunReport
+) -> None:
+    """The power fails once more while the second run brings the bench up."""
+
+    class Abort:
+        control = RunControl()
+
+        def notify(self, event: RunEvent) -> None:
+            if isinstance(event, StepBegan):
+                self.control.abort("power cut")
+
+    bench, abort, about = ToyBench(2), Abort(), {"continues": aborted.folder.name, "generation": 1}
+    second = await execute(
+        experiment(PLAN), bench.instruments, bench.clock, RunFolder.create(runs, "toy_swapping"),
+        seed=SEED, observers=[abort], control=abort.control, about=about,
+        resume_from=read_books(aborted.folder),
+    )  # fmt: skip
+    assert entries_of(second) == []
+    assert all_books(second.folder).entries == read_books(aborted.folder).entries
+
+
+def test_all_books_of_a_chain_count_once(aborted: RunReport, continued: RunReport, tmp_path: Path) -> None:
+    third = tmp_path / continued.folder.name
+    shutil.copytree(continued.folder, third)
+    about = json.loads((third / "run.json").read_text())
+    (third / "run.json").write_text(json.dumps(about | {"continues": aborted.folder.name}))
+    with pytest.raises(CannotGoOnError, match=f"went on with {aborted.folder.name}, which is not in"):
+        all_books(third)
+    shutil.copytree(aborted.folder, tmp_path / aborted.folder.name)
+    assert all_books(third).entries == read_books(continued.folder).entries
 
 
 def test_generations_see_other_light() -> None:
