@@ -261,8 +261,6 @@ class Run:
             self._say(seen)
         closing = [asyncio.create_task(i.close()) for i in self.bench.instruments.values()]
         await asyncio.wait(closing, timeout=CLOSING_S)
-        if ending.exit is Exit.DONE:
-            ending = self._accepted(ending)
         if unsafe := [f"{outcome.name}: {outcome.problem}" for outcome in safe if not outcome.verified]:
             text = "\n".join(["NOT VERIFIED SAFE, go and look:", *unsafe])
             ending = replace(ending, exit=Exit.NOT_SAFE, message=f"{ending.message}\n{text}".strip())
@@ -286,9 +284,8 @@ class Run:
         text = "Please report it with error.txt of the run folder"
         return replace(ending, message=f"internal error{self._doing}: {ending.message}. {text}")
 
-    def _accepted(self, ending: Ending) -> Ending:
+    def _accepted(self, ending: Ending, results: Mapping[str, object]) -> Ending:
         """The ending of a run that went well: not so well when a figure lies outside what is accepted."""
-        results = self._results(complete=True) or {}
         problems = []
         for name, accept in self.experiment.accept.items():
             found = results.get(name)
@@ -296,7 +293,8 @@ class Run:
             problems.append(accept.problem(name, value))
         if text := "\n".join(filter(None, problems)):
             message = f"{ending.message}\noutside acceptance:\n{text}".strip()
-            return replace(ending, exit=Exit.OUTSIDE_ACCEPTANCE, message=message)
+            exit_code = Exit.OUTSIDE_ACCEPTANCE if ending.exit is Exit.DONE else ending.exit
+            return replace(ending, exit=exit_code, message=message)
         return ending
 
     def ending_for(self, failure: BaseException) -> Ending:
@@ -377,7 +375,9 @@ class Run:
         await asyncio.to_thread(self.folder.documents.sync)
 
     def _last_words(self, ending: Ending, safe: list[SafeOutcome]) -> tuple[Ending, dict[str, object] | None]:
-        """Everything that is still to be written, as far as the disk lets us. In a worker thread."""
+        """Everything that is still to be written, as far as the disk lets us. In a worker thread.
+
+        Whatever sinks and sections of the results raise here, the folder says how the run ended."""
         results = None
         complete = ending.state is State.COMPLETED and not ending.stopped
         try:
@@ -387,6 +387,11 @@ class Run:
                 results = self._results(complete=complete)
             if results is not None:
                 self._papers.write_results(results)
+            if ending.state is State.COMPLETED:
+                ending = self._accepted(ending, results or {})
+        except Exception as error:
+            ending = self._failed_at_last(ending, error)
+        try:
             self._record(StateChanged(self.folder.name, ending.state, ending.message))
         except StorageError as error:
             ending = ending.without_storage(error)
@@ -395,6 +400,20 @@ class Run:
         except StorageError as error:
             ending = ending.without_storage(error)
         return ending, results
+
+    def _failed_at_last(self, ending: Ending, failure: Exception) -> Ending:
+        """The ending of a run that was over but for its last words."""
+        if isinstance(failure, StorageError):
+            return ending.without_storage(failure)
+        last = ending_of(failure)
+        if is_internal(failure):
+            last = self.with_traceback(last)
+        return replace(
+            ending,
+            state=last.state if ending.state is State.COMPLETED else ending.state,
+            exit=last.exit if ending.exit is Exit.DONE else ending.exit,
+            message=f"{ending.message}\n{last.message}".strip(),
+        )
 
 
 def _forget_cancellation() -> None:

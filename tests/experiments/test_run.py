@@ -262,6 +262,25 @@ async def test_lost_tags_are_told(tmp_path: Path) -> None:
     assert about(report)["tags_lost"] == {"alice_tagger": 0, "bob_tagger": 17, "hub_tagger": 0}
 
 
+async def test_results_that_cannot_be_told_leave_a_run_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def divide(*_: object, complete: bool) -> None:
+        raise ZeroDivisionError("no counts")
+
+    monkeypatch.setattr("experiments.engine.papers.Papers.results", divide)
+    bench, watcher = ToyBench(), Watcher()
+    report = await run(bench, tmp_path, watcher=watcher, plan=(BRING_UP, WAIT))
+    assert (report.ending.state, report.ending.exit) == (State.FAILED, Exit.FAILED)
+    assert "ZeroDivisionError: no counts. Please report it with error.txt" in report.ending.message
+    assert "no counts" in (report.folder / "error.txt").read_text()
+    assert (about(report)["state"], about(report)["exit_code"]) == ("failed", Exit.FAILED)
+    assert [type(event) for event in watcher.events[-2:]] == [StateChanged, Finished]
+    assert not (report.folder / "control.sock").exists()
+    assert '"name":"stop"' in (report.folder / "documents.jsonl").read_text().replace(" ", "")
+    assert set(safe_names(bench)) == set(bench.instruments)
+
+
 async def test_an_observer_cannot_break_a_run(tmp_path: Path) -> None:
     class Broken:
         calls = 0
