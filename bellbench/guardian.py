@@ -170,6 +170,10 @@ def act(orders: Orders, drivers: list[Instrument], alarm: Alarm, line: int) -> b
         from bellbench.last_words import tell
 
         tell(orders.folder, message)
+    with suppress(Exception):  # last: it reads every byte of the run's tags, which may take many minutes
+        from experiments.archive.recovery import recover
+
+        recover([orders.folder])
     return not unsafe
 
 
@@ -183,8 +187,8 @@ async def _make_safe(drivers: list[Instrument], order: tuple[str, ...]) -> list[
 def _write_down(
     orders: Orders, alarm: Alarm, killed: bool, began: float, message: str, outcomes: list[SafeOutcome]
 ) -> None:
-    """guardian.json, the last documents of the run, and its end in run.json."""
-    from experiments.archive.recovery import GUARDIAN, recover
+    """guardian.json and the last documents of the run."""
+    from experiments.archive.recovery import GUARDIAN
     from experiments.engine.documents import DOCUMENTS, Documents
     from experiments.engine.events import SafeSeen, StateChanged
     from experiments.engine.outcome import Ending, Exit, State
@@ -210,7 +214,6 @@ def _write_down(
         documents.stop(Ending(State.INTERRUPTED, Exit.FAILED if verified else Exit.NOT_SAFE, message))
     finally:
         documents.close()
-    recover([orders.folder])
 
 
 def main() -> int:
