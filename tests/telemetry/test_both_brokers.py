@@ -233,12 +233,17 @@ async def test_publisher_hung(any_broker: Broker, listen_on: Listen, tmp_path: P
             process.send_signal(signal.SIGSTOP)
             seen += await ear.until(says("lost"), 15)
             process.send_signal(signal.SIGCONT)
-            seen += await ear.until(is_last(600), 15)
+            seen += await ear.until(says("ready"), 15)
+            if 600 not in numbers(seen):  # all may have gone before the signal came
+                seen += await ear.until(is_last(600), 15)
         finally:
             process.kill()
             await process.wait()
     assert numbers(seen) == list(range(1, 601))
-    assert [fields["state"] for topic, fields in seen if topic == STATUS] == ["ready", "lost", "ready"]
+    states = [fields["state"] for topic, fields in seen if topic == STATUS]
+    # A process that gets no processor for as long as its keep-alive is lost more often.
+    assert (states[0], states[-1]) == ("ready", "ready")
+    assert "lost" in states
 
 
 async def test_a_slow_subscriber_holds_up_nobody(
