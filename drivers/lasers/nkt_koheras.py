@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.capabilities import Identity, Limits, TunableLaser, TunableLaserSettings
 from drivers.capabilities.tunable_laser import SPEED_OF_LIGHT
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
+from drivers.lasers.following import held_up
 from drivers.lasers.koheras_telegram import Kind, Telegram, TelegramDecoder
 from drivers.making_safe import insist
 from drivers.transports.serial import Probe
@@ -69,6 +70,8 @@ class NktKoheras(TunableLaser):
     doubts = (
         "That one telegram in 250 stays without an answer is one laboratory's count; each is sent up to "
         "three times.",
+        "Whether the emission bit of the status waits for the emission delay (register 3Ah) is not stated: a "
+        "module whose bit does not follow within the deadline is switched off again and counts as refusing.",
         "How far the wavelength may be moved depends on the module, which does not say: the settings state "
         "it.",
     )
@@ -165,19 +168,26 @@ class NktKoheras(TunableLaser):
         return SPEED_OF_LIGHT / (WAVELENGTH_UNIT_M * wavelength)
 
     async def set_emission(self, on: bool) -> None:
-        """Switch emission and see by the status that it followed. Raises RefusedError with the reasons.
+        """Switch emission and see by the status that it follows within the deadline.
 
-        Switching on is sent once only: when its acknowledgement is lost, the status tells.
+        Switching on is sent once only: when its acknowledgement is lost, the status tells. Raises
+        RefusedError with the reasons; the module is then switched off, so that it does not come on by itself.
         """
+        unanswered: DeadlineError | None = None
         try:
             await self._write(EMISSION, int(on), attempts=1 if on else ATTEMPTS)
         except RefusedError as error:
-            raise await self._not_followed(on, error.problem) from error
-        except DeadlineError:
-            if not on or not await self.emission():
+            raise self._not_followed(on, error.problem, await self._what_forbids_emission()) from error
+        except DeadlineError as error:
+            if not on:
                 raise
-        if await self.emission() is not on:
-            raise await self._not_followed(on, f"emission did not go {'on' if on else 'off'}")
+            unanswered = error
+        reasons = await held_up(self.emission, on, self.deadline, self._what_forbids_emission)
+        if reasons is None:
+            return
+        if on:
+            await self._write(EMISSION, 0)
+        raise unanswered or self._not_followed(on, f"emission did not go {'on' if on else 'off'}", reasons)
 
     async def emission(self) -> bool:
         return bool(await self._read(STATUS) & EMITS)
@@ -195,14 +205,19 @@ class NktKoheras(TunableLaser):
     async def make_safe(self) -> None:
         await insist(self, lambda: self.set_emission(False), was_open=self._line.is_open)
 
-    async def _not_followed(self, on: bool, problem: str) -> RefusedError:
+    async def _what_forbids_emission(self) -> list[str]:
         status = await self._read(STATUS)
         reasons = [words for bit, words in FORBIDS_EMISSION.items() if status & 1 << bit]
         if status & HAS_ERROR_CODE:
             reasons.append(f"error code {await self._read(ERROR_CODE)}")
+        return reasons
+
+    def _not_followed(self, on: bool, problem: str, reasons: list[str]) -> RefusedError:
         return RefusedError(
             self.name, str(self.address), f"{problem}: {' and '.join(reasons) or 'no reason given'}",
-            "See to the interlock" if on else "Open the interlock or switch the module off",
+            "See to the interlock and to the emission delay (register 3Ah)"
+            if on
+            else "Open the interlock or switch the module off",
         )  # fmt: skip
 
     async def _read(self, register: Register) -> int:

@@ -13,6 +13,7 @@ from drivers.address import Address
 from drivers.capabilities import Control, Identity, Laser, Limits, Settings
 from drivers.errors import LimitError, RefusedError
 from drivers.gate import sets
+from drivers.lasers.following import held_up
 from drivers.making_safe import insist
 from drivers.scpi import Scpi
 from drivers.transports.visa import VisaLine
@@ -57,6 +58,8 @@ class ThorlabsCld1015(Laser):
     doubts = (
         "How the controller rounds a current is not stated: within 0.2 mA of the one sent it counts as "
         "taken.",
+        "Whether OUTP? waits for the switch-on delay (OUTP:DEL) is not known: a controller that does not say "
+        "1 within the deadline is switched off again and counts as refusing.",
         "That switching on against the interlock is refused with error -221 is known from public drivers "
         "alone.",
     )
@@ -121,10 +124,21 @@ class ThorlabsCld1015(Laser):
         return max(0.0, self.settings.slope_efficiency * (current - self.settings.threshold_current))
 
     async def set_emission(self, on: bool) -> None:
-        """Switch the diode's current. Raises RefusedError with the controller's own reasons."""
+        """Switch the diode's current and see that it follows within the deadline.
+
+        Raises RefusedError with the controller's own reasons; the current is then switched off, so that it
+        does not come on by itself.
+        """
         if on and not await self.temperature_control():
             await self.set_temperature_control(True)
-        await self._switch("OUTP", on)
+        command = f"OUTP {on:d}"
+        await self._line.write(command)
+        reasons = await held_up(self.emission, on, self.deadline, self._reasons)
+        if reasons is None:
+            return
+        if on:
+            await self._line.write("OUTP 0")
+        raise self._refused(command, "had no effect", reasons or await self._reasons())
 
     async def emission(self) -> bool:
         return await self._flag("OUTP?")
@@ -142,7 +156,10 @@ class ThorlabsCld1015(Laser):
     async def set_temperature_control(self, on: bool) -> None:
         """Switch the temperature control. Raises RefusedError, as for switching off under a diode that
         emits."""
-        await self._switch("OUTP2", on)
+        command = f"OUTP2 {on:d}"
+        await self._line.write(command)
+        if await self.temperature_control() is not on:
+            raise self._refused(command, "had no effect", await self._reasons())
 
     async def temperature_control(self) -> bool:
         """Whether the temperature is controlled."""
@@ -180,19 +197,15 @@ class ThorlabsCld1015(Laser):
         await self._line.write(command)
         taken = await self._scpi.number(f"{header}?")
         if abs(taken - value) > tolerance:
-            raise await self._refused(command, f"left it at {taken:g}")
+            raise self._refused(command, f"left it at {taken:g}", await self._reasons())
 
-    async def _switch(self, header: str, on: bool) -> None:
-        command = f"{header} {int(on)}"
-        await self._line.write(command)
-        if await self._flag(f"{header}?") is not on:
-            raise await self._refused(command, "had no effect")
-
-    async def _refused(self, command: str, outcome: str) -> RefusedError:
-        """With the error queue, which reading empties, and the conditions that hold."""
+    async def _reasons(self) -> list[str]:
+        """The error queue, which reading empties, and the conditions that hold."""
         reasons = await self._scpi.errors()
         conditions = round(await self._scpi.number("STAT:MEAS:COND?"))
-        reasons += [words for bit, words in CONDITIONS.items() if conditions >> bit & 1]
+        return reasons + [words for bit, words in CONDITIONS.items() if conditions >> bit & 1]
+
+    def _refused(self, command: str, outcome: str, reasons: list[str]) -> RefusedError:
         return RefusedError(
             self.name, str(self.address), f"{command} {outcome}; it says {', '.join(reasons) or 'nothing'}"
         )

@@ -13,7 +13,6 @@ import base64
 import logging
 import math
 import re
-import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from pydantic import Field
 from drivers.address import Address
 from drivers.capabilities import Identity, Laser, Limits, Settings
 from drivers.errors import DeadlineError, LimitError, LineError, ProtocolError, RefusedError
+from drivers.lasers.following import held_up
 from drivers.transports.tcp import TcpLine
 from drivers.units import Amperes, Watts, WattsPerAmpere
 
@@ -50,8 +50,6 @@ FORBIDS_EMISSION = (
 
 SETTLED_MA = 0.1
 """How near the measured current must come to the set one; our choice, no source gives its noise."""
-EMISSION_POLL_S = 0.05
-"""How often to look whether the emission has followed its switch; our choice."""
 
 Value: TypeAlias = "bool | int | float | str | bytes | tuple[Value, ...]"
 """What a parameter can hold ("Command line", value syntax)."""
@@ -217,14 +215,8 @@ class TopticaDlcPro(Laser):
         that the light does not come on by itself when somebody closes the interlock.
         """
         await self._write(ENABLED, on)
-        end = time.monotonic() + self.deadline
-        reasons: list[str] = []
-        while await self.emission() is not on:
-            reasons = await self._what_forbids_emission() if on else []
-            if reasons or time.monotonic() > end:
-                break
-            await asyncio.sleep(EMISSION_POLL_S)
-        else:
+        reasons = await held_up(self.emission, on, self.deadline, self._what_forbids_emission)
+        if reasons is None:
             return
         if on:
             await self._write(ENABLED, False)

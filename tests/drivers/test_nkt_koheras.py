@@ -188,6 +188,26 @@ async def test_a_refusal_tells_why(laser: NktKoheras, peer: TablePeer) -> None:
         await laser.set_power(10e-3)
 
 
+async def test_emission_may_follow_a_little_later(laser: NktKoheras, peer: TablePeer) -> None:
+    peer.next[read(0x66)] = [holds(0x66, "<H", 0)] * 2
+    peer.answers[read(0x66)] = holds(0x66, "<H", 1)
+    await laser.set_emission(True)
+    assert EMISSION_OFF not in peer.heard
+
+
+async def test_emission_that_does_not_follow_is_switched_off_again(
+    laser: NktKoheras, peer: TablePeer
+) -> None:
+    with pytest.raises(RefusedError, match="emission did not go on: no reason given"):
+        await laser.set_emission(True)
+    assert peer.heard.index(EMISSION_ON) < peer.heard.index(EMISSION_OFF)
+    peer.heard.clear()
+    peer.next[EMISSION_ON] = [b""]  # whether the module has heard it, nobody knows
+    with pytest.raises(DeadlineError, match="write 1 to 30h"):
+        await laser.set_emission(True)
+    assert EMISSION_OFF in peer.heard
+
+
 async def test_a_value_that_was_not_taken_is_refused(laser: NktKoheras, peer: TablePeer) -> None:
     peer.answers[read(0x22)] = holds(0x22, "<H", 800)
     with pytest.raises(RefusedError, match="write 1000 to 22h left it at 800"):

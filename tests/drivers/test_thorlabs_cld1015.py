@@ -104,7 +104,16 @@ async def test_a_refusal_tells_errors_and_conditions() -> None:
             match=r"OUTP 1 had no effect; it says -221,.Settings conflict., the key lock, the interl",
         ):
             await laser.set_emission(True)
+        assert cld.commands() == ["OUTP 1", "OUTP 0"]  # or it would come on by itself
         assert await laser.power() == 0.0
+
+
+async def test_emission_may_follow_a_little_later() -> None:
+    cld = Cld()
+    cld.next["OUTP?"] = ["0", "0"]
+    async with bench(cld) as laser:
+        await laser.set_emission(True)
+        assert cld.commands() == ["OUTP 1"]
 
 
 async def test_a_current_that_was_not_taken_is_refused() -> None:
