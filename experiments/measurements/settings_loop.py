@@ -13,10 +13,10 @@ fine: what they find bad is measured again. So is nothing that the books of an i
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from experiments.calibrations.delay_search import Detectors
 from experiments.calibrations.tracking import DelayTracker
@@ -64,12 +64,15 @@ class Watch(Protocol):
     def end(self) -> None: ...
 
 
-class ComingIn(NamedTuple):
+@dataclass(eq=False)
+class ComingIn:
     """A stay that is over and not in the books. Its last tags may still be on the way."""
 
     visit: int
     dwell: Any
     before: Mark
+    events: int | None = None
+    """What it has counted, once the visits know."""
 
 
 class MeasuringStep(Step[M], Generic[M, D, T]):
@@ -244,7 +247,8 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
         if not bad:
             return 0.0
         assert self._visits is not None
-        self._visits.back_to(bad[0].before)
+        counted = [(stay.visit, stay.events) for stay in bad if stay.events is not None]
+        self._visits.back_to(bad[0].before, counted)
         for stay in bad:
             self._coming_in.remove(stay)
             await self._veto(context, stay.dwell)
@@ -301,17 +305,21 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
             self._close_books(context)
 
     def _close_books(self, context: Context) -> None:
-        """Enter the stays of which all tags have come in and which nobody finds bad any more."""
+        """Tell the visits of the stays of which all tags have come in, since what is counted decides how they
+        go on, and enter those of them which nobody finds bad any more, which may take far longer to know."""
         assert self._visits is not None
+        for stay in self._coming_in:
+            if stay.events is None and stay.dwell.is_in:
+                stay.events = self.tally(context).counts_of(stay.dwell).events
+                self._visits.counted(stay.visit, stay.events)
         fine_until_ps = inf if self._watch is None else self._watch.fine_until_ps
         while self._coming_in and self._coming_in[0].dwell.is_in:
             if self._coming_in[0].dwell.end_ps > fine_until_ps:
                 break
-            visit, dwell, _ = self._coming_in.popleft()
-            counts = self.tally(context).close(dwell)
-            self._visits.counted(visit, counts.events)
-            seconds = (dwell.end_ps - dwell.begin_ps) / PS
-            entry = {"visit": visit, "seconds": seconds, **dwell.window, **counts.to_json()}
+            stay = self._coming_in.popleft()
+            counts = self.tally(context).close(stay.dwell)
+            seconds = (stay.dwell.end_ps - stay.dwell.begin_ps) / PS
+            entry = {"visit": stay.visit, "seconds": seconds, **stay.dwell.window, **counts.to_json()}
             self._enter(context, entry, counts.events, context.folder.name)
 
     def _enter(self, context: Context, entry: Mapping[str, Any], events: int, run: str) -> None:

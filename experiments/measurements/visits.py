@@ -3,10 +3,11 @@
 The order of the settings is shuffled anew in each round by the run's seed, so that a slow drift does not
 favour one of them. A visit may be counted in several stays, and a stay that did not count is made again. What
 was decided from counts depends on them alone: on those of all stays but the latest, whose tags are still on
-their way, or on everything once all tags are in. So the same tags lead to the same visits.
+their way, or on everything once all tags are in. So the same tags lead to the same visits. Counts decide as
+soon as they are in, also where somebody has yet to find them good; what turns out bad is taken back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -83,9 +84,12 @@ class Visits(Generic[S]):
         """How far it is now."""
         return Mark(self._visit, self._seconds)
 
-    def back_to(self, mark: Mark) -> None:
-        """All stays since then do not count, and are made again. None of them has been `counted`."""
+    def back_to(self, mark: Mark, counted: Iterable[tuple[int, int]] = ()) -> None:
+        """All stays since then do not count, and are made again. Those of them that have been `counted`, by
+        visit and counts, are taken back."""
         self._visit, self._seconds = mark
+        for visit, counts in counted:
+            self._counts[visit] -= counts
 
     def __len__(self) -> int:
         """How many visits there are at most."""
