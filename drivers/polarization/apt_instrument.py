@@ -16,7 +16,8 @@ from typing import ClassVar, TypeVar
 
 from drivers.address import Address
 from drivers.capabilities import Identity, Instrument, Settings
-from drivers.errors import ConnectError, DeadlineError, LineError, ProtocolError
+from drivers.errors import ConnectError, DeadlineError, ProtocolError
+from drivers.making_safe import insist
 from drivers.polarization.apt import (
     HardwareInfo,
     Message,
@@ -33,8 +34,10 @@ from drivers.polarization.apt import (
 )
 from drivers.polarization.apt_decoder import AptDecoder
 from drivers.transports.serial import Probe, SerialLine
+from drivers.transports.serial_frames import SerialFrameLine
 
 MessageT = TypeVar("MessageT", bound=Message)
+AptLine = SerialLine[Message]
 
 BAUD = 115200
 STOP_AT_ONCE = 1
@@ -68,133 +71,114 @@ class AptInstrument(Instrument):
     enable_message: ClassVar[SetChannelEnable]
     """Switches all channels on."""
 
-    _line: SerialLine[Message] | None = None
-    _motions: dict[int, Motion]
-    """What this driver has begun since it opened the line."""
-    _enable_sent = False
-    _is_enabled = False
-
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)
-        self._wanted = False
-        """Opened and not closed since: a line that is not usable then has broken."""
-        self._opening = asyncio.Lock()
-        self._opener: asyncio.Task[object] | None = None
+        self._line = SerialFrameLine[Message](
+            name,
+            address,
+            BAUD,
+            deadline,
+            decoder=AptDecoder,
+            probe=Probe(RequestHardwareInfo().to_bytes(), lambda message: isinstance(message, HardwareInfo)),
+            on_frame=self._heard,
+            begin=self._greet,
+            flow_control=True,
+        )
+        self._motions: dict[int, Motion] = {}
+        """What this driver has begun on the present line."""
+        self._enable_sent = self._is_enabled = False
 
     async def open(self) -> None:
         """Open the line and ask who is there; nothing is enabled, homed or moved. A line that breaks later is
         opened anew when it is needed. Raises ConnectError, and ProtocolError when another model answers."""
-        if self._line is not None and self._line.is_usable:
-            return
-        self._wanted = True
-        await self._hang_up()
+        await self._line.open()
+
+    async def _greet(self, line: AptLine) -> None:
         self._motions = {}
         self._enable_sent = self._is_enabled = False
-        line = SerialLine(
-            self.name,
-            str(self.address),
-            self.address.path,
-            BAUD,
-            AptDecoder(),
-            Probe(RequestHardwareInfo().to_bytes(), lambda message: isinstance(message, HardwareInfo)),
-            self._heard,
-            self.deadline,
-        )
-        await line.open()
-        self._line = line
         try:
-            info = await self._hardware_info()
-            if not info.model.startswith(self.model_text):
-                raise ProtocolError(
-                    self.name, str(self.address), f"a {info.model!r} answers instead of a {self.model_text}",
-                    "Check the address, or the model in the testbed file",
-                )  # fmt: skip
+            info = await self._hardware_info(line)
         except DeadlineError as error:
-            await self._hang_up()
             raise ConnectError(self.name, str(self.address), error.problem, error.remedy) from error
-        except BaseException:
-            await self._hang_up()
-            raise
+        if not info.model.startswith(self.model_text):
+            raise ProtocolError(
+                self.name, str(self.address), f"a {info.model!r} answers instead of a {self.model_text}",
+                "Check the address, or the model in the testbed file",
+            )  # fmt: skip
 
     async def close(self) -> None:
         """Close the line; a motion goes on. Never raises."""
-        self._wanted = False
-        await self._hang_up()
-
-    async def _hang_up(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            await line.close()
+        await self._line.close()
 
     async def identity(self) -> Identity:
         """Ask for the hardware info."""
-        info = await self._hardware_info()
+        info = await self._hardware_info(await self._line.opened())
         return Identity(
             self.manufacturer, info.model, str(info.serial_number), ".".join(str(n) for n in info.firmware)
         )
 
     async def is_settled(self) -> bool:
         """Whether every channel stands still, and stands where it was last sent."""
-        # All channels are asked, also when the first one still moves: the answer of one call then has
-        # the same age for each.
-        statuses = [await self._status(channel) for channel in self.channels]
-        return all(self._has_settled(status) for status in statuses)
+        return all(self._has_settled(status) for status in await self._statuses())
 
     async def is_homed(self) -> bool:
         """Whether every channel has been homed since it got power."""
-        return all([(await self._status(channel)).bits & StatusBits.HOMED for channel in self.channels])
+        return all(status.bits & StatusBits.HOMED for status in await self._statuses())
 
     async def home(self) -> None:
         """Begin to move every channel home; enables the channels when needed."""
-        await self._enable()
-        for channel in self.channels:
-            self._motions[channel] = Motion(target=None)
-            await self._send(MoveHome(channel))
-        await self._taken()
+        await self._begin({MoveHome(channel): Motion(target=None) for channel in self.channels})
 
     async def make_safe(self) -> None:
         """Stop every channel at once and verify that all stand still within the deadline."""
-        had_line = self._line is not None
-        await self.open()
-        try:
-            for channel in self.channels:
-                await self._send(Stop(channel, STOP_AT_ONCE))
-            await self._taken()
-            self._motions.clear()
-            await self._until(
-                lambda status: not status.bits & StatusBits.IN_MOTION, "still moves after a stop (0465)"
-            )
-        finally:
-            if not had_line:
-                await self.close()
+        await insist(self, self._stop, was_open=self._line.is_open)
+
+    async def _stop(self) -> None:
+        line = await self._line.opened()
+        for channel in self.channels:
+            await self._send(line, Stop(channel, STOP_AT_ONCE))
+        await self._taken(line)
+        self._motions.clear()
+        await self._until(
+            line, lambda status: not status.bits & StatusBits.IN_MOTION, "still moves after a stop (0465)"
+        )
 
     async def _move(self, targets: dict[int, int]) -> None:
         """Begin to move channels to targets in steps; enables the channels when needed."""
-        await self._enable()
-        for channel, target in targets.items():
-            self._motions[channel] = Motion(target)
-            await self._send(MoveAbsolute(channel, target))
-        await self._taken()
-        for channel in targets:
+        await self._begin(
+            {MoveAbsolute(channel, target): Motion(target) for channel, target in targets.items()}
+        )
+
+    async def _begin(self, motions: dict[MoveHome | MoveAbsolute, Motion]) -> None:
+        """Begin motions by these commands. Nothing of it goes over a new line when the line breaks: with the
+        line the instrument may have lost what it had been told."""
+        line = await self._line.opened()
+        await self._enable(line)
+        for command, motion in motions.items():
+            self._motions[command.channel] = motion
+            await self._send(line, command)
+        await self._taken(line)
+        for motion in motions.values():
             # Arrivals up to here may be those of an earlier motion.
-            self._motions[channel].has_arrived = False
+            motion.has_arrived = False
 
     async def _positions(self) -> list[int]:
         """The present positions in steps, in beam order."""
-        return [(await self._status(channel)).position for channel in self.channels]
+        return [status.position for status in await self._statuses()]
 
-    async def _enable(self) -> None:
+    async def _enable(self, line: AptLine) -> None:
         """Switch all channels on unless they are: at most once per opening, because switching twice within
         0.2 s can hang the firmware (M: thorlabs_mpc320.md, Behaviour). A disabled channel ignores moves,
         so the state is read back."""
         if self._is_enabled:
             return
         if not self._enable_sent:
-            statuses = [await self._status(channel) for channel in self.channels]
+            statuses = [await self._status(line, channel) for channel in self.channels]
             if not all(status.bits & StatusBits.ENABLED for status in statuses):
                 self._enable_sent = True
-                await self._send(self.enable_message)
+                await self._send(line, self.enable_message)
         await self._until(
+            line,
             lambda status: bool(status.bits & StatusBits.ENABLED),
             "stays disabled after it was enabled (0210)",
         )
@@ -218,12 +202,12 @@ class AptInstrument(Instrument):
         if motion is not None and isinstance(message, MoveHomed) == (motion.target is None):
             motion.has_arrived = True
 
-    async def _until(self, holds: Callable[[UStatus], bool], complaint: str) -> None:
+    async def _until(self, line: AptLine, holds: Callable[[UStatus], bool], complaint: str) -> None:
         """Wait until the status of every channel satisfies `holds`, no longer than the deadline."""
         try:
             async with asyncio.timeout(self.deadline):
                 for channel in self.channels:
-                    while not holds(await self._status(channel)):  # noqa: ASYNC110 - there is no event
+                    while not holds(await self._status(line, channel)):  # noqa: ASYNC110 - there is no event
                         await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             raise DeadlineError(
@@ -231,39 +215,33 @@ class AptInstrument(Instrument):
                 "Look at the instrument; switch it off and on if it does not obey",
             ) from error  # fmt: skip
 
-    async def _taken(self) -> None:
+    async def _taken(self, line: AptLine) -> None:
         """Return when the instrument has read everything sent so far."""
-        await self._hardware_info()
+        await self._hardware_info(line)
 
-    async def _hardware_info(self) -> HardwareInfo:
-        return await self._ask(RequestHardwareInfo(), HardwareInfo)
+    async def _hardware_info(self, line: AptLine) -> HardwareInfo:
+        return await self._ask(line, RequestHardwareInfo(), HardwareInfo)
 
-    async def _status(self, channel: int) -> UStatus:
-        return await self._ask(RequestUStatus(channel), UStatus, channel)
+    async def _statuses(self) -> list[UStatus]:
+        """Of every channel, in beam order. All are asked, also when the first decides already: the answer of
+        one call then has the same age for each."""
+        line = await self._line.opened()
+        return [await self._status(line, channel) for channel in self.channels]
 
-    async def _send(self, message: Message) -> None:
-        await (await self._usable_line()).send(message.to_bytes(), str(message))
+    async def _status(self, line: AptLine, channel: int) -> UStatus:
+        return await self._ask(line, RequestUStatus(channel), UStatus, channel)
 
-    async def _ask(self, request: Message, kind: type[MessageT], channel: int | None = None) -> MessageT:
+    async def _send(self, line: AptLine, message: Message) -> None:
+        await line.send(message.to_bytes(), str(message))
+
+    async def _ask(
+        self, line: AptLine, request: Message, kind: type[MessageT], channel: int | None = None
+    ) -> MessageT:
         def matches(message: Message) -> bool:
             return isinstance(message, kind) and (
                 channel is None or getattr(message, "channel", None) == channel
             )
 
-        answer = await (await self._usable_line()).ask(request.to_bytes(), matches, str(request))
+        answer = await line.ask(request.to_bytes(), matches, str(request))
         assert isinstance(answer, kind)
         return answer
-
-    async def _usable_line(self) -> SerialLine[Message]:
-        task = asyncio.current_task()
-        broken = self._line is None or not self._line.is_usable
-        if self._wanted and broken and task is not self._opener:
-            async with self._opening:
-                self._opener = task
-                try:
-                    await self.open()
-                finally:
-                    self._opener = None
-        if self._line is None:
-            raise LineError(self.name, str(self.address), "the instrument is not open", "Open it first")
-        return self._line

@@ -9,7 +9,9 @@ import pytest
 from drivers.address import Address
 from drivers.capabilities import Identity, Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError
+from drivers.polarization.apt import Message
 from drivers.polarization.thorlabs_mpc320 import ThorlabsMpc320
+from drivers.transports.serial import SerialLine
 from tests.drivers.apt_peer import INFO_REQUEST, MPC_INFO, AptPeer, frame, ustatus, ustatus_request
 
 DEADLINE = 0.3
@@ -52,6 +54,20 @@ async def peer() -> AsyncIterator[Paddles]:
     peer = Paddles()
     yield peer
     peer.hang_up()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[SerialLine[Message]]:
+    """The lines that the driver opens; `_fail` on the last is a cable that is pulled."""
+    lines: list[SerialLine[Message]] = []
+    open_line = SerialLine.open
+
+    async def noted(line: SerialLine[Message]) -> None:
+        await open_line(line)
+        lines.append(line)
+
+    monkeypatch.setattr(SerialLine, "open", noted)
+    return lines
 
 
 @pytest.fixture
@@ -211,20 +227,23 @@ async def test_half_a_frame_does_not_spoil_the_next(paddles: ThorlabsMpc320, pee
     assert await paddles.angles() == (0.0, 0.0, 0.0)
 
 
-async def test_a_closed_line_is_an_error_and_opening_again_helps(peer: Paddles) -> None:
-    paddles = driver(peer.path)
-    with pytest.raises(LineError, match="not open"):
+async def test_a_line_that_breaks_is_an_error_and_the_next_call_opens_it_anew(
+    lines: list[SerialLine[Message]], paddles: ThorlabsMpc320, peer: Paddles
+) -> None:
+    peer.answers[ustatus_request(4)] = lambda: lines[-1]._fail("unplugged") and b""
+    with pytest.raises(LineError, match=r"alice_paddles.*unplugged"):
         await paddles.angles()
-    await paddles.open()
+    peer.answers[ustatus_request(4)] = ustatus(4, 0, HOMED_IDLE)
+    assert await paddles.angles() == (0.0, 0.0, 0.0)
+    assert len(lines) == 2
+
+
+async def test_a_device_that_is_gone_is_an_error(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     peer.hang_up()
     with pytest.raises(LineError, match="alice_paddles"):
         await paddles.angles()
-    fresh = Paddles()
-    paddles.address = Address.parse(f"serial:{fresh.path}")
-    await paddles.open()
-    assert await paddles.angles() == (0.0, 0.0, 0.0)
-    await paddles.close()
-    fresh.hang_up()
+    with pytest.raises(ConnectError, match="plugged in"):
+        await paddles.angles()
 
 
 async def test_make_safe_stops_every_paddle_and_looks(paddles: ThorlabsMpc320, peer: Paddles) -> None:
@@ -241,6 +260,53 @@ async def test_make_safe_complains_when_a_paddle_goes_on(paddles: ThorlabsMpc320
     peer.bits[4] |= MOVING
     with pytest.raises(DeadlineError, match="channel 4 still moves"):
         await paddles.make_safe()
+
+
+async def test_make_safe_beside_a_poll_that_opens_a_broken_line_anew(
+    lines: list[SerialLine[Message]], paddles: ThorlabsMpc320, peer: Paddles
+) -> None:
+    lines[-1]._fail("unplugged")
+    _, angles = await asyncio.gather(paddles.make_safe(), paddles.angles())
+    assert [peer.count(stop) for stop in STOPS] == [1, 1, 1]
+    assert angles == (0.0, 0.0, 0.0)
+
+
+async def test_make_safe_beside_an_opening(peer: Paddles) -> None:
+    paddles = driver(peer.path)
+    await asyncio.gather(paddles.open(), paddles.make_safe())
+    assert [peer.count(stop) for stop in STOPS] == [1, 1, 1]
+    await paddles.close()
+
+
+async def test_make_safe_does_not_give_up_after_one_silence(paddles: ThorlabsMpc320, peer: Paddles) -> None:
+    replies = [b"", MPC_INFO, MPC_INFO]
+    peer.answers[INFO_REQUEST] = lambda: replies.pop(0)
+    await paddles.make_safe()
+    assert [peer.count(stop) for stop in STOPS] == [2, 2, 2]
+    assert not replies, "the second try begins with the probe"
+
+
+async def test_make_safe_beside_a_move_disturbs_neither(paddles: ThorlabsMpc320, peer: Paddles) -> None:
+    await paddles.set_angles([0.0, 0.0, 0.0])
+    await asyncio.gather(paddles.make_safe(), paddles.set_angles([0.0, math.radians(85.0), 0.0]))
+    assert [peer.count(stop) for stop in STOPS] == [1, 1, 1]
+    assert peer.count(MOVE_2_TO_685) == 1
+
+
+async def test_a_move_that_was_lost_with_its_line_does_not_count_as_taken(
+    paddles: ThorlabsMpc320, peer: Paddles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = SerialLine.send
+
+    async def send_and_break(line: SerialLine[Message], data: bytes, command: str) -> None:
+        await send(line, data, command)
+        if data == MOVE_2_TO_685:
+            line._fail("unplugged")
+
+    monkeypatch.setattr(SerialLine, "send", send_and_break)
+    with pytest.raises(LineError, match="unplugged"):
+        await paddles.set_angles([0.0, math.radians(85.0), 0.0])
+    assert await paddles.angles() == (0.0, 0.0, 0.0), "the next call opens a new line"
 
 
 async def test_make_safe_opens_a_line_of_its_own(peer: Paddles) -> None:
