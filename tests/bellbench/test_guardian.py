@@ -79,6 +79,8 @@ def test_a_line_that_closes_is_an_alarm_also_before_the_first_heartbeat_and_with
 
 
 def test_a_run_that_sleeps_has_no_more_than_its_lease(run: Run, sleeper: subprocess.Popen[bytes]) -> None:
+    while computes(sleeper.pid):  # it may still be on its way into `input`
+        os.sched_yield()
     run.say(b"beat\n")
     alarm = watch(orders(sleeper.pid), run.line, run.answers)
     assert alarm is not None

@@ -174,6 +174,7 @@ async def test_foreign_messages_do_no_harm(broker: EmbeddedBroker) -> None:
         for topic in ("run/r9/state", "hub/status", "hub/x/tele", "what/ever/it/is"):
             for data in (b"\xff\x00", b"{}", b'{"state": "NaN"}', b"[[[["):
                 await stranger.publish(f"bellbench/v1/nyc/{topic}", data, qos=1, retain=True)
+        await kept(broker, "bellbench/v1/nyc/run/r1/state")
         shown = await command("--once", at(broker))
     assert shown.exit_code == 0, shown.output
     assert "measure_swapping" in shown.output

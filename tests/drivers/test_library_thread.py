@@ -11,7 +11,7 @@ from drivers.transports.library import LibraryThread
 
 @pytest.fixture
 def thread() -> LibraryThread:
-    return LibraryThread("tagger", "usb:1", 0.1)
+    return LibraryThread("tagger", "usb:1", 5.0)
 
 
 async def test_calls_are_made_in_one_other_thread(thread: LibraryThread) -> None:
@@ -33,9 +33,9 @@ async def test_a_call_that_does_not_return_ends_at_the_deadline_and_the_next_sta
 ) -> None:
     release, calls = threading.Event(), list[str]()
     with pytest.raises(DeadlineError, match=r"tagger \(usb:1\): hang: .* within 0\.1 s"):
-        await thread.call("hang", lambda: release.wait(5))
+        await thread.call("hang", lambda: release.wait(5), 0.1)
     with pytest.raises(DeadlineError, match="never"):
-        await thread.call("never", lambda: calls.append("never"))
+        await thread.call("never", lambda: calls.append("never"), 0.1)
     closing = asyncio.create_task(thread.close(lambda: calls.append("closed")))
     await asyncio.sleep(0)
     release.set()
