@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -25,6 +25,8 @@ Scalar = str | int | float | bool | None
 def _finite_or_none(value: Any) -> Any:
     try:
         return value if value is None or math.isfinite(value) else None
+    except OverflowError:
+        return None  # a whole number that no float can hold
     except TypeError:
         return value  # not a number: pydantic says so, with the field's name
 
@@ -131,21 +133,46 @@ def encode(stamp: Stamp, payload: Payload) -> bytes:
 
 
 def decode(data: bytes) -> tuple[Stamp, dict[str, Scalar]]:
-    """Stamp and fields of a message; ValueError when it is not one of this contract's."""
+    """Stamp and fields of a message; ValueError when it is not one of this contract's.
+
+    What passes can be worked with: all numbers fit into a float, texts can be written down, and the time is
+    one in every zone.
+    """
     try:
-        fields = json.loads(data, parse_constant=_refuse_constant)
+        fields = json.loads(
+            data.decode(), parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
+        )
+        if b"\\u" in data:
+            json.dumps(fields, ensure_ascii=False).encode()  # half of a surrogate pair is no letter
         time, run = datetime.fromisoformat(fields.pop("time")), fields.pop("run")
+        if time.tzinfo is None or not (run is None or isinstance(run, str)):
+            raise ValueError("not a bellbench message: time without zone, or run not a text")
+        if any(isinstance(value, dict | list) for value in fields.values()):
+            raise ValueError("not a bellbench message: it is not flat")
         seq, change = int(fields.pop("seq")), int(fields.pop("change"))
-        stamp = Stamp(time, seq, change, str(fields.pop("boot")), run)
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        stamp = Stamp(time.astimezone(UTC), seq, change, str(fields.pop("boot")), run)
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a bellbench message: {error!r}") from error
-    if time.tzinfo is None or not (run is None or isinstance(run, str)):
-        raise ValueError("not a bellbench message: time without zone, or run not a text")
+    if not MINYEAR < stamp.time.year < MAXYEAR:
+        raise ValueError(f"not a bellbench message: {time} is no time in some zones")
     return stamp, fields
 
 
 def _json(fields: Mapping[str, Scalar]) -> bytes:
-    return json.dumps(fields, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(fields, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace")  # half of a surrogate pair, as of a file's name that is no text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is more than a float can hold")
+    return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,5 +1,5 @@
 """What is fuzzed: every parser of bytes, in the drivers, in the simulated instruments, of tag files, of
-configuration and of the record of a run.
+configuration, of the record of a run, and of telemetry.
 
 A target takes any bytes and returns, or raises when something is wrong: an exception that the parser does not
 promise, a decoder that finds something else when the same bytes come in other pieces, a block of tags that is
@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -40,6 +41,8 @@ from sim_instruments.ports import Ports
 from sim_instruments.wire.pty import SerialLine
 from sim_instruments.wire.tcp import TcpServer
 from sim_instruments.wire.udp import UdpServer
+from telemetry.contract import KINDS
+from telemetry.subscriber import read
 from tests.timetags.files.packed import ptu_header
 from timetags.files.manifest import MANIFEST, Segment, append_segment, read_manifest
 from timetags.files.opening import open_tags
@@ -244,6 +247,16 @@ def change_config(data: bytes) -> None:
     told(lambda: load(nyc, sweep=read_sweep([text])))
 
 
+def listen(data: bytes) -> None:
+    """Whatever a broker keeps is passed over, or a message that can be shown; on a topic of the kind that the
+    first byte says."""
+    topic = KINDS[data[0] % len(KINDS)].topic.format(site="nyc", node="lab", device="pump", run="r1")
+    if message := read("bellbench", f"bellbench/v1/{topic}", data[1:]):
+        shown = {"run": message.stamp.run, "boot": message.stamp.boot, **message.fields}
+        json.dumps(shown, allow_nan=False, ensure_ascii=False).encode()
+        f"{message.stamp.time.astimezone(LINE_ISLANDS):%H:%M:%S} {message.payload}".encode()
+
+
 def example(text: str) -> bytes:
     """Bytes of a protocol note, to come in pieces of 256."""
     return b"\xff" + bytes.fromhex(text)
@@ -280,6 +293,16 @@ T2, T3, PICO_T2, PICO_T3 = 0x00010207, 0x00010307, 0x00010203, 0x00010303  # pic
 DUMP = struct.pack("<BBHiqBBHiq", 0, 0, 0, 1, 5, 0, 0, 0, -2, 9)  # swabian_timetagger.md
 EVENTS = struct.pack("<4Q", 1 << 10 | 1, 5 << 10 | 2, 6 << 10 | 0x10, 9 << 10 | 3)
 
+LINE_ISLANDS = ZoneInfo("Pacific/Kiritimati")  # the first to have a new day
+MESSAGE = b'"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":"r1"}'
+MESSAGES = (
+    b'\0{"state":"ready",' + MESSAGE,
+    b'\1{"state":"running","progress":1e999,' + MESSAGE,
+    b'\2{"chsh_s":2.4,"chsh_s_error":' + b"9" * 400 + b"," + MESSAGE,
+    b'\4{"driver":"d","power_w_unit":"W","power_w_high":0.06,' + MESSAGE,
+    b'\5{"condition":"ready","power_w":0.02,' + MESSAGE,
+)
+
 FILES = ("nyc_swapping.yaml", "testbeds/star.yaml")
 CHANGES = (
     b"settings.bsm_window=600 ps",
@@ -312,6 +335,7 @@ TARGETS = {
     "tdc1": Target(stream_tdc1, [example(TDC1), b"\x03" + bytes.fromhex(TDC1)]),
     "id900": Target(stream_id900, [b"\x07" + struct.pack("<3Q", 1, 2, 10**11)]),
     "journal": Target(read_record, [JOURNAL], 2000),
+    "telemetry": Target(listen, MESSAGES, 2000),
     "manifest": Target(read_lines_of_manifest, [SEGMENTS], 2000),
     "file_a1": Target(partial(read_file, "a1", b""), [b"\0" + EVENTS]),
     "file_a2": Target(partial(read_file, "a2", b""), [b"\0" + b"0000000000000401\n0000000000001402\n"]),

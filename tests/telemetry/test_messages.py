@@ -90,6 +90,16 @@ def test_never_nan(values: list[float]) -> None:
     assert rates["heralds_hz"] == (c if math.isfinite(c) else None)
 
 
+def test_a_file_s_name_that_is_no_text_can_be_told() -> None:
+    """As Python has the bytes that it cannot read (PEP 383); UTF-8 has no such letters (RFC 3629, 3)."""
+    stamp, fields = decode(encode(STAMP, Event(level="info", text="no disk at µ/\udcff")))
+    assert (stamp, fields["text"]) == (STAMP, "no disk at µ/?")
+
+
+def test_nor_what_no_float_can_hold() -> None:
+    assert strict(encode(STAMP, Rates(heralds_hz=10**400)))["heralds_hz"] is None
+
+
 def test_nor_by_a_copy_that_nobody_checked() -> None:
     rates = Rates(heralds_hz=2.0).model_copy(update={"heralds_hz": math.nan, "singles_hz": {"a": math.inf}})
     sent = strict(encode(STAMP, rates))
@@ -112,6 +122,14 @@ def test_a_wrong_word_of_ours_is_refused() -> None:
         b'{"time":"2026-11-22T03:10:00","seq":1,"change":1,"boot":"b","run":null}',  # no zone
         b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":3}',
         b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":null,"x":NaN}',
+        b'{"time":"2026-11-22T03:10:00Z","seq":1e999,"change":1,"boot":"b","run":null}',
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":null,"x":-1e999}',
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":null,"x":%s}' % (b"9" * 400),
+        b'{"time":"0001-01-01T00:00:00+05:00","seq":1,"change":1,"boot":"b","run":null}',  # not in UTC
+        b'{"time":"9999-12-31T23:59:59Z","seq":1,"change":1,"boot":"b","run":null}',  # nor in Tokyo
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":"\\ud800"}',  # half a letter
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":"\xed\xa0\x80"}',  # the same
+        b'{"time":"2026-11-22T03:10:00Z","seq":1,"change":1,"boot":"b","run":null,"x":[1]}',
         b"[" * 100_000,
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from telemetry.broker import EmbeddedBroker
-from telemetry.line import Line
+from telemetry.line import Line, connect
 from telemetry.messages import Estimate, Event, Rates, Result, RunState, Status
 from telemetry.publisher import Publisher
 from telemetry.subscriber import BrokerError, Message, listen, read, retained
@@ -141,6 +141,18 @@ async def test_listening_ends_when_the_broker_stays_away() -> None:
         await anext(messages)
     with pytest.raises(BrokerError):
         [_ async for _ in messages]
+
+
+async def test_a_foreign_message_is_passed_over(broker: EmbeddedBroker) -> None:
+    """Anybody may leave anything with the broker; each of these once ended whoever listened."""
+    line = Line(broker.host, broker.port)
+    stamp = b'{"time":"2026-11-22T03:10:00Z","seq":%s,"change":1,"boot":"b","run":"r1","state":"running"%s}'
+    async with connect(line) as client:
+        huge = stamp % (b"1", b',"progress":' + b"9" * 400)
+        kept = {"a": stamp % (b"1e999", b""), "b": huge, "c": b"", "d": stamp % (b"2", b"")}
+        for name, data in kept.items():
+            await client.publish(f"bellbench/v1/nyc/run/{name}/state", data, qos=1, retain=True)
+    assert [one.place.device for one in await retained(line, root="bellbench")] == ["d"]
 
 
 async def test_everything_that_is_kept_is_read(broker: EmbeddedBroker) -> None:
