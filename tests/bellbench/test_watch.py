@@ -40,17 +40,19 @@ def run_on(broker: EmbeddedBroker, run: str = "r1", **options: Any) -> Publisher
     return Publisher(Line(broker.host, broker.port), site="nyc", run=run, **options)
 
 
-async def kept(broker: EmbeddedBroker, topic: str, count: int = 1) -> None:
-    """Wait until the broker has passed on `count` messages of the topic filter."""
+async def kept(broker: EmbeddedBroker, topic: str, count: int = 1, words: bytes = b"") -> None:
+    """Wait until the broker has passed on `count` messages of the topic filter with these words."""
     async with aiomqtt.Client(broker.host, broker.port) as client:
         await client.subscribe(topic, qos=1)
-        async with asyncio.timeout(5):
-            for _ in range(count):
-                await anext(client.messages)
+        async with asyncio.timeout(30):
+            while count:
+                message = await anext(client.messages)
+                assert isinstance(message.payload, bytes)
+                count -= words in message.payload
 
 
 async def a_watcher_came(broker: EmbeddedBroker) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not broker._broker.subscriptions.get("bellbench/v1/#"):  # noqa: ASYNC110 -- amqtt has no signal
             await asyncio.sleep(0.01)
 
@@ -130,7 +132,9 @@ async def test_each_message_as_a_line_of_json(broker: EmbeddedBroker) -> None:
     async with run_on(broker) as run:
         run.publish_state(running())
         run.publish_state(RunState(state="completed"))
-        await kept(broker, "bellbench/v1/nyc/run/r1/state")
+        await kept(
+            broker, "bellbench/v1/nyc/run/r1/state", words=b"completed"
+        )  # "running" may be seen before
         live = await command("--json", at(broker))
         once = await command("--json", "--once", at(broker))
     for shown in (live, once):
