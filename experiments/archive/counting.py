@@ -28,7 +28,10 @@ from experiments.measurements.settings_loop import MeasuringStep
 from timetags.clocks.affine import AffineClock
 
 OF_EXPERIMENT = ("experiment", "testbed", "settings", "pairs", "record")
-OF_TESTBED = ("testbed", "nodes", "analysers", "bell_state_measurements", "detectors")
+OF_TESTBED = (
+    "testbed", "nodes", "sources", "splitters", "switches", "analysers", "bell_state_measurements",
+    "detectors",
+)  # fmt: skip
 """The sections that counting goes by, besides the plan and the names of the instruments."""
 
 NOBODY = Detectors({}, ())

@@ -139,7 +139,7 @@ class _Replay:
             delays = followed.at(window_ps[0], sum(window_ps) // 2)
             if counting.experiment.record.tags == "heralds":
                 check_reach(counting.experiment, self._experiment, at_begin, delays, more_ps)
-            return step.new_slice(self._experiment, delays, window_ps)
+            return step.new_slice(counting.bench, self._experiment, delays, window_ps)
 
         channels = len(counting.bench.detectors)
         window_ps = dwell.window_ps

@@ -13,7 +13,7 @@ be compared; the results say how many.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 
@@ -25,7 +25,6 @@ from experiments.calibrations.delay_step import TRACKED_DELAYS
 from experiments.calibrations.hom_delay_dwell import HomDelayDwell, HomDelaySlice, signs
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
-from experiments.config.lightpaths import source_into
 from experiments.config.plan import ScanHomDelay
 from experiments.config.plan.interference import arms_through
 from experiments.engine.bench import Bench
@@ -40,6 +39,7 @@ from experiments.estimators.dip_scan import DipScan
 from experiments.estimators.estimate import Estimate
 from experiments.estimators.poisson_fit import FitError
 from experiments.measurements.analysers import ZZ_XX_YY
+from experiments.measurements.pulses import period_at_spoke
 
 CALIBRATION = "HOM delay"
 ALIKE = ZZ_XX_YY["ZZ"]
@@ -281,7 +281,9 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         self._follow(context)
         tracker = context.calibrations.get(TRACKED_DELAYS, DelayTracker)
         settings, heralds = experiment.swapping, self._heralds(experiment)
-        period_s = _period_s(context.bench, settings.spokes)
+        # That of both sources: `ScanHomDelay.faults` refuses others.
+        period_s = period_at_spoke(context.bench.testbed, settings.spokes[0])
+        assert period_s is not None
 
         def slice_of(window_ps: tuple[int, int]) -> HomDelaySlice:
             return HomDelaySlice(settings, heralds, parameters.window, period_s, tracker, window_ps)
@@ -340,14 +342,6 @@ class ScanHomDelayStep(Step[ScanHomDelay]):
         context.announce(Happened("calibrated", message, {"calibration": CALIBRATION, **record}))
         context.announce(scan.scan())
         context.store_results()
-
-
-def _period_s(bench: Bench, spokes: Sequence[str]) -> float:
-    source = source_into(bench.testbed, "signal", spokes[0])
-    assert source is not None  # refused by `SwappingSettings.faults`
-    rate_hz = bench.testbed.sources[source].repetition_rate
-    assert rate_hz is not None  # refused by `ScanHomDelay.faults`
-    return 1 / rate_hz
 
 
 def _quantity(estimate: Estimate, unit: str) -> dict[str, object]:

@@ -18,13 +18,10 @@ from experiments.config.settings import SwappingSettings
 from experiments.engine.tags import PS
 from experiments.measurements.counting_slice import CountingSlice
 from experiments.measurements.dwell import Delays, SlicedDwell
+from experiments.measurements.pulses import far_ps
 
 if TYPE_CHECKING:
     from timetags.analyses.hom import HomHistogram
-
-FAR_PS = 200_000
-"""Displaced windows are about so far away: beyond any correlation, dead time and afterpulse (`physics.md` 6,
-Figures)."""
 
 
 class HomDelayDwell(SlicedDwell["HomDelaySlice"]):
@@ -59,8 +56,7 @@ class HomDelaySlice(CountingSlice["HomHistogram"]):
         super().__init__(delays, window_ps, delays.hub)
         self._settings, self._heralds = settings, tuple(heralds)
         self._width_ps = 2 * round(window_s * PS / 2)
-        pulses = -(-FAR_PS // round(period_s * PS))
-        self._displacements = list(product((0, round(pulses * period_s * PS)), repeat=len(self._heralds)))
+        self._displacements = list(product((0, far_ps(period_s)), repeat=len(self._heralds)))
         self.counts = np.zeros(len(self._displacements), np.int64)
 
     def _begin(self, delays_ps: Mapping[int, int]) -> "tuple[HomHistogram, ...]":

@@ -18,7 +18,7 @@ from experiments.calibrations.pair_delays import tracked_delays
 from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibrateSource
-from experiments.config.settings import source_of_pair
+from experiments.config.settings import PairSettings, source_of_pair
 from experiments.engine.bench import Bench
 from experiments.engine.bring_up import LASER_S, POWER_TOLERANCE
 from experiments.engine.events import Happened, Scan
@@ -35,6 +35,7 @@ from experiments.estimators.pump_sweep import OperatingPoint, PumpFit, PumpSweep
 from experiments.measurements.analysers import ZZ_XX_YY
 from experiments.measurements.dwell import MARGIN_PS
 from experiments.measurements.pair_dwell import PairDwell, PairSlice, Windows
+from experiments.measurements.pulses import period_of_pair
 
 CALIBRATION = "source {}"
 _SHUFFLE = 0x90133
@@ -121,7 +122,7 @@ class CalibrateSourceStep(Step[CalibrateSource]):
             self._points.append(await self._measure(context, pump, power, doing))
             self.safe_points += 1
         try:
-            fit = await asyncio.to_thread(self._fitted, pair.window)
+            fit = await asyncio.to_thread(self._fitted, pair, period_of_pair(bench.testbed, pair))
             chosen = power_for(fit, parameters.rate, parameters.fidelity)
         except FitError as error:
             raise RunError(f"{source}: {error}") from error
@@ -138,13 +139,16 @@ class CalibrateSourceStep(Step[CalibrateSource]):
     async def _measure(self, context: Context, pump: Laser, power_w: float, doing: str) -> Point:
         parameters, bench = self.parameters, context.bench
         pair = context.experiment.pair(parameters.pair)
+        context.standing.lowers(pump.name, {"power": power_w})
         await pump.set_power(power_w)
         await settle([pump], context.clock, LASER_S)
         verify(pump, "power", power_w, await pump.power(), POWER_TOLERANCE * power_w, "W")
         tracker = context.calibrations.get(tracked_delays(pair.analysers), DelayTracker)
 
+        windows = Windows.of(pair, period_of_pair(bench.testbed, pair))
+
         def slice_of(window_ps: tuple[int, int]) -> PairSlice:
-            return PairSlice(pair, tracker, window_ps)
+            return PairSlice(windows, tracker, window_ps)
 
         dwell = self._dwell = PairDwell.open(
             f"pump at {power_w * 1e3:.4g} mW",
@@ -162,10 +166,10 @@ class CalibrateSourceStep(Step[CalibrateSource]):
             int(dwell.singles[[bench.channel(name) for name in bench.spoke_detectors(analyser)]].sum())
             for analyser in pair.analysers
         )
-        pairs = Coincident(int(dwell.raw.sum()), int(dwell.displaced.sum()), Windows.of(pair).displacements)
+        pairs = Coincident(int(dwell.raw.sum()), int(dwell.displaced.sum()), windows.displacements)
         return Point(power_w, dwell.live_ps / PS, (first, second), pairs)
 
-    def _fitted(self, window_s: float) -> PumpFit:
+    def _fitted(self, pair: PairSettings, period_s: float | None) -> PumpFit:
         points = sorted(self._points, key=lambda point: point.power_w)
         sweep = PumpSweep(
             np.array([point.power_w for point in points]),
@@ -173,7 +177,10 @@ class CalibrateSourceStep(Step[CalibrateSource]):
             np.array([point.singles[1] for point in points], float),
             np.array([point.pairs.counted for point in points], float),
             points[0].seconds,
-            window_s,
+            pair.window,
+            # Of a continuous source the window itself tells what is accidental, and better.
+            None if period_s is None else np.array([point.pairs.displaced for point in points], float),
+            points[0].pairs.displacements,
         )
         return fit_pump(sweep, self.parameters.perfect)
 

@@ -6,8 +6,12 @@ both). GothamQ's source at 5e5 pairs/s had F = 0.88, and F = 0.99 at 2e4/s (`tes
 
     singles of an arm  a0 + a1 P         coincidences  c P + (a0 + a1 P)(b0 + b1 P) w
 
-with the full window w. Everything is as the detectors count it; dead time is not corrected for, so the sweep
-should stay where it takes little.
+with the full window w. Light that comes in pulses meets in the same pulse, so that by chance there are more
+coincidences of a1 P and b1 P, the light that goes with the pump: k times as many, up to the period over w. The
+coincidences of displaced windows tell k, and are fitted too.
+
+Everything is as the detectors count it; dead time is not corrected for, so the sweep should stay where it takes
+little.
 """
 
 from collections.abc import Callable
@@ -24,7 +28,7 @@ from experiments.estimators.poisson_fit import FitError, Floats, fit_poisson
 @dataclass(frozen=True)
 class PumpSweep:
     """Counts at each pump power (watts), `seconds` each: singles of both arms, coincidences in a full
-    window."""
+    window. Of a pulsed source also those in `displacements` windows together, displaced by whole pulses."""
 
     power_w: Floats
     first: Floats
@@ -32,6 +36,8 @@ class PumpSweep:
     coincidences: Floats
     seconds: float
     window_s: float
+    displaced: Floats | None = None
+    displacements: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class PumpFit:
-    """The fitted source. `values` are a0, a1, b0, b1, c, per second and per second and watt. `perfect` is the
-    fidelity of its pairs when there are no accidentals."""
+    """The fitted source. `values` are a0, a1, b0, b1, c, per second and per second and watt, and the k of a
+    pulsed source. `perfect` is the fidelity of its pairs when there are no accidentals."""
 
     values: Floats
     covariance: Floats
@@ -79,11 +85,17 @@ def fit_pump(sweep: PumpSweep, perfect: float = 1.0) -> PumpFit:
     if len(power) < 4 or np.ptp(power) <= 0:
         raise FitError(f"a pump sweep takes at least 4 powers, not {len(power)}")
     n = np.concatenate([sweep.first, sweep.second, sweep.coincidences]).astype(float)
-    start = np.empty(5)
+    pulsed = sweep.displaced is not None
+    start = np.empty(6 if pulsed else 5)
     for k, singles in enumerate((sweep.first, sweep.second)):
         slope, offset = np.polyfit(power, np.asarray(singles, float) / seconds, 1)
         start[2 * k : 2 * k + 2] = max(float(offset), 1.0), max(float(slope), 1.0)
     accidental = np.asarray(sweep.first) * np.asarray(sweep.second) * sweep.window_s / seconds
+    if sweep.displaced is not None:
+        n = np.concatenate([n, sweep.displaced])
+        by_window = float(accidental.sum()) or 1.0
+        start[5] = max(float(sweep.displaced.sum()) / sweep.displacements / by_window, 1.0)
+        accidental = start[5] * accidental
     true = float(np.sum(sweep.coincidences - accidental)) / (seconds * float(power.sum()))
     if true <= 0:
         raise FitError("no more coincidences than accidentals at any power; calibrate the delays first")
@@ -91,10 +103,12 @@ def fit_pump(sweep: PumpSweep, perfect: float = 1.0) -> PumpFit:
 
     def model(values: Floats) -> Floats:
         a, b = values[0] + values[1] * power, values[2] + values[3] * power
-        return seconds * np.concatenate([a, b, values[4] * power + a * b * sweep.window_s])
+        chance = _accidental_hz(values, power, sweep.window_s)
+        displaced = [sweep.displacements * chance] if pulsed else []
+        return seconds * np.concatenate([a, b, values[4] * power + chance, *displaced])
 
     high = 100 * start + 1e6
-    fit = fit_poisson(model, start, n, np.zeros(5), high)
+    fit = fit_poisson(model, start, n, np.zeros_like(start), high)
     swept = float(power.min()), float(power.max())
     return PumpFit(fit.values, fit.covariance, sweep.window_s, swept, perfect, fit.deviance, fit.freedom)
 
@@ -125,5 +139,13 @@ def power_for(fit: PumpFit, rate_hz: float, fidelity: float = 0.0) -> OperatingP
 
 
 def _car(values: Floats, power_w: float, window_s: float) -> float:
+    return float(values[4] * power_w / _accidental_hz(values, np.array([power_w]), window_s)[0])
+
+
+def _accidental_hz(values: Floats, power_w: Floats, window_s: float) -> Floats:
+    """What there is by chance in one window."""
     first, second = values[0] + values[1] * power_w, values[2] + values[3] * power_w
-    return float(values[4] * power_w / (first * second * window_s))
+    chance: Floats = first * second * window_s
+    if len(values) == 5:
+        return chance
+    return chance + (values[5] - 1) * (values[1] * power_w) * (values[3] * power_w) * window_s

@@ -37,7 +37,7 @@ class CharacterizePairStep(PairStep[CharacterizePair]):
         pair = self.pair(experiment)
         arms = [[bench.channel(name) for name in bench.spoke_detectors(a)] for a in pair.analysers]
         darks = [self.parameters.dark_counts.get(name) for name in bench.detectors]
-        return SourceTally(bench.detectors, pair, arms, darks)
+        return SourceTally(bench.detectors, pair, self.period_s(bench, experiment), arms, darks)
 
     async def finish(self, context: Context) -> None:
         await super().finish(context)
@@ -55,10 +55,11 @@ class SourceTally(PairTally):
         self,
         detectors: Sequence[str],
         pair: PairSettings,
+        period_s: float | None,
         arms: Sequence[Sequence[int]],
         darks_hz: Sequence[float | None],
     ) -> None:
-        super().__init__(detectors, pair)
+        super().__init__(detectors, pair, period_s)
         self._arms, self._darks_hz = arms, darks_hz
 
     def figures(self) -> Mapping[str, Mapping[str, object]]:

@@ -24,14 +24,17 @@ class MeasureChshStep(PairStep[MeasureChsh]):
 
     def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> PairTally:
         del calibrations
-        return ChshTally(bench.detectors, self.pair(experiment), self.parameters.state)
+        pair, period_s = self.pair(experiment), self.period_s(bench, experiment)
+        return ChshTally(bench.detectors, pair, period_s, self.parameters.state)
 
 
 class ChshTally(PairTally):
     """S towards a Bell state, raw and with accidentals subtracted."""
 
-    def __init__(self, detectors: Sequence[str], pair: PairSettings, state: BellState) -> None:
-        super().__init__(detectors, pair)
+    def __init__(
+        self, detectors: Sequence[str], pair: PairSettings, period_s: float | None, state: BellState
+    ) -> None:
+        super().__init__(detectors, pair, period_s)
         self._state = state
 
     def figures(self) -> Mapping[str, Mapping[str, object]]:

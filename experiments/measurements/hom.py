@@ -12,8 +12,9 @@ partner meets idlers of its own source as often as the other's. (`physics.md` 6 
 its own section 1 does not bear out; tests/sim_instruments/test_world_pulsed_dip.py.) Neither is made a
 figure of.
 
-Accidentals are counted with each analyser's window displaced by 200 ns, and with both: what is left after
-subtracting the former two less the latter has both signals in coincidence.
+Accidentals are counted with each analyser's window displaced by 200 ns, whole pulses of a pulsed source
+(`measurements.pulses`), and with both: what is left after subtracting the former two less the latter has both
+signals in coincidence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,15 +41,15 @@ from experiments.measurements.analysers import ZZ_XX_YY, Setting
 from experiments.measurements.counting_slice import CountingSlice
 from experiments.measurements.dwell import Delays, SlicedDwell
 from experiments.measurements.pair_tally import unknown
+from experiments.measurements.pulses import far_ps, period_at_spoke
 from experiments.measurements.sums import Sums
 from experiments.measurements.swapping_measurement import SwappingStep
 
 if TYPE_CHECKING:
     from timetags.analyses.hom import HomHistogram
 
-DISPLACED_PS = 200_000
-DISPLACED = ((0, 0), (DISPLACED_PS, 0), (0, DISPLACED_PS), (DISPLACED_PS, DISPLACED_PS))
-"""By how much the windows of both analysers are displaced in each histogram."""
+DISPLACED = ((0, 0), (1, 0), (0, 1), (1, 1))
+"""Which analysers' windows are displaced in each histogram."""
 SIGNS = np.array([1, -1, -1, 1])
 """With these the histograms add up to what has both signals in coincidence."""
 ENOUGH = 2000
@@ -68,13 +69,18 @@ class HomDwell(SlicedDwell["HomSlice"]):
 
 class HomSlice(CountingSlice["HomHistogram"]):
     """The histograms of one slice, [displacement, parallel or crossed, bin]. A pair of hub clicks counts in
-    the slice that both fall in."""
+    the slice that both fall in. Displaced windows of the two analysers are `far_ps` away."""
 
     def __init__(
-        self, parameters: MeasureHom, settings: SwappingSettings, delays: Delays, window_ps: tuple[int, int]
+        self,
+        parameters: MeasureHom,
+        settings: SwappingSettings,
+        far_ps: tuple[int, int],
+        delays: Delays,
+        window_ps: tuple[int, int],
     ) -> None:
         super().__init__(delays, window_ps, delays.hub)
-        self._settings = settings
+        self._settings, self._far_ps = settings, far_ps
         self._bin_ps, self._reach_ps = round(parameters.bin * PS), round(parameters.reach * PS)
         bins = 2 * self._reach_ps // self._bin_ps
         self.histograms = np.zeros((len(DISPLACED), 2, bins), np.int64)
@@ -90,8 +96,8 @@ class HomSlice(CountingSlice["HomHistogram"]):
             HomHistogram(
                 [(c_h, d_h), (c_v, d_v), (c_h, d_v), (c_v, d_h)],
                 [
-                    Analyser(tuple(spoke), width, centre + away)
-                    for spoke, away in zip(self._delays.spokes, displaced, strict=True)
+                    Analyser(tuple(spoke), width, centre + is_far * far)
+                    for spoke, is_far, far in zip(self._delays.spokes, displaced, self._far_ps, strict=True)
                 ],
                 delays_ps,
                 bin_ps=self._bin_ps,
@@ -275,8 +281,12 @@ class MeasureHomStep(SwappingStep[MeasureHom, HomDwell, HomTally]):
     def settings(self) -> list[Setting]:
         return [ZZ_XX_YY["ZZ"]]
 
-    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> HomSlice:
-        return HomSlice(self.parameters, experiment.swapping, delays, window_ps)
+    def new_slice(
+        self, bench: Bench, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]
+    ) -> HomSlice:
+        settings = experiment.swapping
+        first, second = (far_ps(period_at_spoke(bench.testbed, spoke)) for spoke in settings.spokes)
+        return HomSlice(self.parameters, settings, (first, second), delays, window_ps)
 
     def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> HomTally:
         del calibrations

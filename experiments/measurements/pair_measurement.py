@@ -14,8 +14,9 @@ from experiments.engine.bench import Bench
 from experiments.engine.step import Context
 from experiments.engine.switching import connect
 from experiments.measurements.dwell import Delays
-from experiments.measurements.pair_dwell import PairDwell, PairSlice
+from experiments.measurements.pair_dwell import PairDwell, PairSlice, Windows
 from experiments.measurements.pair_tally import PairTally
+from experiments.measurements.pulses import period_of_pair
 from experiments.measurements.settings_loop import MeasuringStep
 from experiments.watchdogs.remedies import calibrate_pair_delays_anew
 from experiments.watchdogs.subject import of_pair
@@ -60,8 +61,15 @@ class PairStep(MeasuringStep[M, PairDwell, PairTally], Generic[M]):
     def tracker(self, context: Context) -> DelayTracker:
         return context.calibrations.get(tracked_delays(self.analysers(context.experiment)), DelayTracker)
 
-    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> PairSlice:
-        return PairSlice(self.pair(experiment), delays, window_ps)
+    def period_s(self, bench: Bench, experiment: Experiment) -> float | None:
+        """The time between the pulses of its source; None if that is continuous."""
+        return period_of_pair(bench.testbed, self.pair(experiment))
+
+    def new_slice(
+        self, bench: Bench, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]
+    ) -> PairSlice:
+        windows = Windows.of(self.pair(experiment), self.period_s(bench, experiment))
+        return PairSlice(windows, delays, window_ps)
 
     def with_windows(self, experiment: Experiment, windows: Mapping[str, float]) -> Experiment:
         mine = self.pair(experiment)

@@ -65,12 +65,13 @@ def _shapes(channels: int) -> list[tuple[int, ...]]:
 
 
 class PairTally(Sums[PairDwell, CountsOfPair]):
-    """Adds up dwells by setting (see `Sums`). `detectors` names the channels."""
+    """Adds up dwells by setting (see `Sums`). `detectors` names the channels; the pair's source has a pulse
+    every `period_s` seconds, None if it is continuous."""
 
-    def __init__(self, detectors: Sequence[str], pair: PairSettings) -> None:
+    def __init__(self, detectors: Sequence[str], pair: PairSettings, period_s: float | None) -> None:
         super().__init__()
         self._detectors, self._pair = tuple(detectors), pair
-        self._displacements = Windows.of(pair).displacements
+        self._displacements = Windows.of(pair, period_s).displacements
 
     @abstractmethod
     def figures(self) -> Mapping[str, Mapping[str, object]]:

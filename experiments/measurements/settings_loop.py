@@ -121,7 +121,9 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
         """What follows these delays, in the order of `detectors`."""
 
     @abstractmethod
-    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> Analysis:
+    def new_slice(
+        self, bench: Bench, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]
+    ) -> Analysis:
         """A sink that counts one slice of a dwell, with the delays of its middle."""
 
     @abstractmethod
@@ -167,7 +169,7 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
         kept: list[Analysis] = []
         if self.keeps_heralds:
             kept = context.tag_files.around_heralds(bench, experiment.swapping, tracker)
-        slice_of = partial(self.new_slice, experiment, tracker)
+        slice_of = partial(self.new_slice, bench, experiment, tracker)
         channels = len(bench.detectors)
         return self.dwells.open(setting, seconds, context.tags, channels, tracker, slice_of, kept)
 

@@ -186,7 +186,10 @@ class ScanBsmWindowStep(SwappingStep[ScanBsmWindow, WindowsDwell, WindowsTally])
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> WindowsSlice:
+    def new_slice(
+        self, bench: Bench, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]
+    ) -> WindowsSlice:
+        del bench
         return WindowsSlice(self.parameters.windows, experiment.swapping, delays, window_ps)
 
     def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> WindowsTally:

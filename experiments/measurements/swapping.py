@@ -31,7 +31,10 @@ class MeasureSwappingStep(SwappingStep[MeasureSwapping, Dwell, Tally]):
     def settings(self) -> list[Setting]:
         return [setting for basis in self.parameters.bases for setting in SETTINGS[basis]]
 
-    def new_slice(self, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]) -> Slice:
+    def new_slice(
+        self, bench: Bench, experiment: Experiment, delays: Delays, window_ps: tuple[int, int]
+    ) -> Slice:
+        del bench
         return Slice(experiment.swapping, delays, window_ps)
 
     def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> Tally:

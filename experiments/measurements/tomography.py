@@ -58,7 +58,8 @@ class MeasureTomographyStep(PairStep[MeasureTomography]):
         optics = [
             calibrations.find(OPTICS.format(analyser), AnalyserOptics) or IDEAL for analyser in pair.analysers
         ]
-        return StateTally(bench.detectors, pair, self.parameters, channels, optics)
+        period_s = self.period_s(bench, experiment)
+        return StateTally(bench.detectors, pair, period_s, self.parameters, channels, optics)
 
 
 class StateTally(PairTally):
@@ -69,11 +70,12 @@ class StateTally(PairTally):
         self,
         detectors: Sequence[str],
         pair: PairSettings,
+        period_s: float | None,
         parameters: MeasureTomography,
         channels: Sequence[Sequence[int]],
         optics: Sequence[AnalyserOptics],
     ) -> None:
-        super().__init__(detectors, pair)
+        super().__init__(detectors, pair, period_s)
         self._parameters, self._channels, self._optics = parameters, channels, optics
         self._known: tuple[int, dict[str, Mapping[str, object]]] | None = None
 

@@ -29,7 +29,8 @@ class MeasureVisibilityStep(PairStep[MeasureVisibility]):
 
     def new_tally(self, bench: Bench, experiment: Experiment, calibrations: Calibrations) -> PairTally:
         del calibrations
-        return VisibilityTally(bench.detectors, self.pair(experiment), self.parameters.state)
+        pair, period_s = self.pair(experiment), self.period_s(bench, experiment)
+        return VisibilityTally(bench.detectors, pair, period_s, self.parameters.state)
 
 
 FIGURES = tuple(name for name in MeasureVisibility.results if name != "pair_rate_hz")
@@ -38,8 +39,10 @@ FIGURES = tuple(name for name in MeasureVisibility.results if name != "pair_rate
 class VisibilityTally(PairTally):
     """Visibilities, bounds and QBER towards a Bell state, raw and with accidentals subtracted."""
 
-    def __init__(self, detectors: Sequence[str], pair: PairSettings, state: BellState) -> None:
-        super().__init__(detectors, pair)
+    def __init__(
+        self, detectors: Sequence[str], pair: PairSettings, period_s: float | None, state: BellState
+    ) -> None:
+        super().__init__(detectors, pair, period_s)
         self._state = state
 
     def figures(self) -> Mapping[str, Mapping[str, object]]:

@@ -91,6 +91,27 @@ def test_pump_sweep_predicts_rate_and_car() -> None:
     check(pull(point.fidelity, 0.25 + 0.75 * car / (1 + car)) for point in found)
 
 
+def test_accidentals_of_a_pulsed_source_are_by_pulse() -> None:
+    """Pulses every 12.5 ns, all of a pulse in the window of 1 ns: two photons that share no pair meet in a
+    pulse, while dark counts meet everything evenly. At 5 mW that is 2e5 * 3e5 * 12.5e-9 + (2e3 * 3.01e5 +
+    2e5 * 1e3) * 1e-9 = 750.8/s."""
+
+    def swept(seed: int) -> PumpSweep:
+        rng = np.random.default_rng([37, seed])
+        light_a, light_b = TRUE[1] * POWERS, TRUE[3] * POWERS
+        a, b = TRUE[0] + light_a, TRUE[2] + light_b
+        chance = light_a * light_b * 12.5e-9 + (a * b - light_a * light_b) * WINDOW
+        means = (a, b, TRUE[4] * POWERS + chance)
+        counts = [rng.poisson(2.0 * mean) for mean in means]
+        return PumpSweep(POWERS, *counts, 2.0, WINDOW, rng.poisson(2.0 * 20 * chance).astype(float), 20)
+
+    fits = [fit_pump(swept(k)) for k in range(100)]
+    found = [fit.at(5e-3) for fit in fits]
+    check(pull(point.rate_hz, 2e4) for point in found)
+    check(pull(point.car, 2e4 / 750.8) for point in found)
+    assert np.mean([fit.deviance / fit.freedom for fit in fits]) == pytest.approx(1, abs=0.13)
+
+
 def test_power_for_a_rate_at_a_fidelity() -> None:
     fit = fit_pump(pump_sweep(0), perfect=0.98)
     point = power_for(fit, 2e4, fidelity=0.97)

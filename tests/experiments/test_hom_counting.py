@@ -45,7 +45,8 @@ def counted(slice_: HomSlice | WindowsSlice, tags: tuple[np.ndarray, np.ndarray]
 
 
 def test_histograms_are_those_of_plain_loops(tags: tuple[np.ndarray, np.ndarray]) -> None:
-    found = HomSlice(PARAMETERS, SETTINGS, Delays(), (0, 400_000))
+    far = 200_000, 197_370  # of a continuous source, and 15 pulses of one at 76 MHz
+    found = HomSlice(PARAMETERS, SETTINGS, far, Delays(), (0, 400_000))
     counted(found, tags)
     delays = Delays().delays_at(0)
     by_channel = {c: tags[0][tags[1] == c] + delays.get(c, 0) for c in range(8)}
@@ -66,10 +67,10 @@ def test_histograms_are_those_of_plain_loops(tags: tuple[np.ndarray, np.ndarray]
                     for pair in signals:
                         both = [
                             np.count_nonzero(
-                                ((apart := by_channel[channel] - (t1 + t2) / 2 - 100 - away) >= -500)
+                                ((apart := by_channel[channel] - (t1 + t2) / 2 - 100 - is_far * away) >= -500)
                                 & (apart < 500)
                             )
-                            for channel, away in zip(pair, displaced, strict=True)
+                            for channel, is_far, away in zip(pair, displaced, far, strict=True)
                         ]
                         expected[k, kind, place] += both[0] * both[1]
     assert expected[0].sum() > 20

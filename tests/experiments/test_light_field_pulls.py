@@ -23,7 +23,7 @@ from experiments.estimators.estimate import Estimate
 from experiments.estimators.heralding import car
 from experiments.measurements.analysers import CHSH, Setting
 from experiments.measurements.chsh import ChshTally
-from experiments.measurements.pair_dwell import PairSlice
+from experiments.measurements.pair_dwell import PairSlice, Windows
 from experiments.measurements.pair_tally import CountsOfPair
 from experiments.measurements.tomography import NINE, NINE_SWAPPED, StateTally
 from sim_instruments.ports import LaserPort, Ports, RotationPort, TaggerInput, TaggerPort, Tags
@@ -139,7 +139,7 @@ def counted(
 
 def dwelled(setting: str, stream: TagBlock, begin_ps: int, end_ps: int) -> CountsOfPair:
     delays = DelayTracker((0, 1), [(2, 3)], {}, time_ps=0, error_ps=1.0)
-    piece = PairSlice(PAIR, delays, (begin_ps, end_ps))
+    piece = PairSlice(Windows.of(PAIR, None), delays, (begin_ps, end_ps))
     piece.add(stream.between(begin_ps - APART_PS, end_ps + APART_PS))
     piece.finish()
     singles = np.bincount(stream.between(begin_ps, end_ps).channels, minlength=4)
@@ -150,7 +150,7 @@ def dwelled(setting: str, stream: TagBlock, begin_ps: int, end_ps: int) -> Count
 def chsh_tallies() -> list[ChshTally]:
     tallies = []
     for seed in range(SEEDS):
-        tally = ChshTally(DETECTORS, PAIR, "Phi+")
+        tally = ChshTally(DETECTORS, PAIR, None, "Phi+")
         for counts in counted(CHSH, seed):
             tally.take_over(counts, "the light field")
         tallies.append(tally)
@@ -187,7 +187,7 @@ def test_tomography_finds_the_true_state_in_a_hundred_worlds() -> None:
     )
     found = []
     for seed in range(SEEDS):
-        tally = StateTally(DETECTORS, PAIR, parameters, [(0, 1), (2, 3)], optics)
+        tally = StateTally(DETECTORS, PAIR, None, parameters, [(0, 1), (2, 3)], optics)
         for counts in counted([*NINE, *NINE_SWAPPED], 1000 + seed, (0.6, 0.5, 0.55, 0.65), optics):
             tally.take_over(counts, "the light field")
         found.append(tally.figures())

@@ -78,13 +78,13 @@ def tracker() -> DelayTracker:
 
 
 def test_windows_are_displaced_beyond_everything_true() -> None:
-    found = Windows.of(PAIR)
+    found = Windows.of(PAIR, None)
     assert (found.width_ps, found.centre_ps, found.nearest, found.most) == (2000, -300, 100, 600)
     assert found.displacements == 1002
-    start, stop = found.range_ps
+    [(start, stop)] = found.ranges_ps
     assert start + found.most * 2000 == -1300  # the middle bin is the window
     assert stop - start == 1201 * 2000
-    wide = Windows.of(PairSettings.model_validate({"analysers": ["a", "b"], "window": "300 ns"}))
+    wide = Windows.of(PairSettings.model_validate({"analysers": ["a", "b"], "window": "300 ns"}), None)
     assert wide.nearest == 2
     assert wide.displacements >= 10
 
@@ -93,7 +93,7 @@ def test_windows_are_displaced_beyond_everything_true() -> None:
 def test_a_slice_counts_what_brute_force_counts(cuts: list[int]) -> None:
     times, channels = stream()
     window = 2_000_000_000, 12_000_000_000
-    piece = PairSlice(PAIR, tracker(), window)
+    piece = PairSlice(Windows.of(PAIR, None), tracker(), window)
     for block in blocks(times, channels, sorted([*cuts, window[0], window[1]])):
         piece.add(block)
     piece.finish()
@@ -108,14 +108,54 @@ def test_slices_meet_without_gap_or_overlap() -> None:
     """Two slices count what one over both does; every click of the second belongs to one of them."""
     times, channels = stream()
     borders = (2_000_000_000, 7_000_000_123, 12_000_000_000)
-    parts = [PairSlice(PAIR, tracker(), window) for window in pairwise(borders)]
-    whole = PairSlice(PAIR, tracker(), (borders[0], borders[2]))
+    parts = [PairSlice(Windows.of(PAIR, None), tracker(), window) for window in pairwise(borders)]
+    whole = PairSlice(Windows.of(PAIR, None), tracker(), (borders[0], borders[2]))
     for piece in (*parts, whole):
         for block in blocks(times, channels, list(borders)):
             piece.add(block)
         piece.finish()
     assert (parts[0].raw + parts[1].raw).tolist() == whole.raw.tolist()
     assert (parts[0].displaced + parts[1].displaced).tolist() == whole.displaced.tolist()
+
+
+@pytest.mark.parametrize("period_ps", [12_500.0, 1e12 / 76e6])
+def test_accidentals_of_pulses_are_those_of_whole_pulses(period_ps: float) -> None:
+    """Either side sees 4 % of the pulses, a twentieth of that together with the other: of 2 million pulses
+    there are 0.04^2 by chance in the same one. Beside whole pulses there would be a fifth of that."""
+    rng, pulses = np.random.default_rng(3), 2_000_000
+    pairs = np.flatnonzero(rng.random(pulses) < 0.002)
+    times, channels = [], []
+    for who in (FIRST, SECOND):
+        clicked = np.concatenate([pairs, np.flatnonzero(rng.random(pulses) < 0.038)])
+        jitter = rng.normal(0, 60, len(clicked))
+        times.append(np.round(clicked * period_ps + jitter).astype(np.int64) + 10**9)
+        channels.append(rng.choice(who, len(clicked)))
+    found = PairSettings.model_validate({"analysers": ["a", "b"], "window": "2500 ps"})
+    windows = Windows.of(found, period_ps * 1e-12)
+    end = 2 * 10**9 + round(pulses * period_ps)
+    piece = PairSlice(windows, DelayTracker(FIRST, [SECOND], {}, time_ps=0, error_ps=1e-3), (0, end))
+    t, c = np.concatenate(times), np.concatenate(channels).astype(np.uint8)
+    order = np.argsort(t, kind="stable")
+    piece.add(TagBlock(t[order], c[order], 0, end))
+    piece.finish()
+    expected = len(times[0]) * len(times[1]) / pulses
+    assert windows.displacements >= 10
+    # Each of the windows has a Poisson number.
+    accidental = piece.displaced.sum() / windows.displacements
+    assert accidental == pytest.approx(expected, abs=4 * np.sqrt(expected / windows.displacements))
+    assert piece.raw.sum() - accidental == pytest.approx(len(pairs), abs=4 * np.sqrt(expected))
+
+
+def test_windows_of_pulses_are_whole_pulses_away() -> None:
+    """At 80 MHz, from 16 pulses on; those that take up two pulses, by two, four, ... pulses."""
+    for width, pulses in (("2 ns", 1), ("15 ns", 2)):
+        pair = PairSettings.model_validate({"analysers": ["a", "b"], "window": width})
+        windows = Windows.of(pair, 12.5e-9)
+        apart = np.diff([start for start, _ in windows.ranges_ps])
+        assert np.unique(apart % (pulses * 12_500)).tolist() == [0]
+        starts = np.array(windows.ranges_ps)[:, 0] - windows.ranges_ps[len(windows.ranges_ps) // 2][0]
+        assert np.abs(starts[starts != 0]).min() == 200_000
+        assert len(starts) == windows.displacements + 1
 
 
 def counted(setting: str, raw: Any, displaced: Any, singles: tuple[int, ...] = (0, 0, 0, 0)) -> CountsOfPair:
@@ -141,7 +181,7 @@ def test_books_of_a_pair_are_read_as_they_were_written() -> None:
 def test_chsh_of_a_tally_and_of_what_it_took_over() -> None:
     """E = 0.75 with the sign that Phi+ has in each setting: S = 3; with the accidentals off, E = 0.75 /
     0.9."""
-    tally = ChshTally(("a_h", "a_v", "b_h", "b_v"), PAIR, "Phi+")
+    tally = ChshTally(("a_h", "a_v", "b_h", "b_v"), PAIR, None, "Phi+")
     for name in ("CHSH 00", "CHSH 01", "CHSH 10"):
         agree, differ = (875, 125) if name != "CHSH 01" else (125, 875)
         table = [[agree / 2, differ / 2], [differ / 2, agree / 2]]
@@ -157,7 +197,7 @@ def test_chsh_of_a_tally_and_of_what_it_took_over() -> None:
 
 
 def test_a_dark_arm_has_no_heralding_efficiency() -> None:
-    tally = SourceTally(("a_h", "a_v", "b_h", "b_v"), PAIR, (FIRST, SECOND), (None, None, 500.0, 500.0))
+    tally = SourceTally(("a_h", "a_v", "b_h", "b_v"), PAIR, None, (FIRST, SECOND), (None, None, 500.0, 500.0))
     tally.take_over(counted("ZZ", [[40, 1], [1, 38]], np.full((2, 2), 100), (400, 400, 900, 900)), "r")
     found: Any = tally.to_results()
     # 80 coincidences less 0.4; 800 singles of the first, of which nobody knows the dark counts; of the
@@ -174,7 +214,7 @@ def test_swapped_outputs_tell_relative_efficiencies() -> None:
     rho = 0.9 * np.outer(v := np.array([0.8, 0, 0, 0.6]), v) + 0.1 * np.eye(4) / 4
     efficiencies = np.array([[0.8, 0.4], [0.5, 0.6]])
     parameters = MeasureTomography.model_validate({"dwell": "1 s", "swap_outputs": True, "resamples": 100})
-    tally = StateTally(("a_h", "a_v", "b_h", "b_v"), PAIR, parameters, (FIRST, SECOND), (IDEAL, IDEAL))
+    tally = StateTally(("a_h", "a_v", "b_h", "b_v"), PAIR, None, parameters, (FIRST, SECOND), (IDEAL, IDEAL))
     for setting in (*NINE, *NINE_SWAPPED):
         one, other = (IDEAL.elements(a.qwp_rad, a.hwp_rad) for a in setting.analyses)
         parts = rho.reshape(2, 2, 2, 2)
@@ -194,7 +234,7 @@ def test_swapped_outputs_tell_relative_efficiencies() -> None:
 
 
 def test_vetoed_dwells_do_not_count() -> None:
-    tally = ChshTally(("a_h", "a_v", "b_h", "b_v"), PAIR, "Phi+")
+    tally = ChshTally(("a_h", "a_v", "b_h", "b_v"), PAIR, None, "Phi+")
 
     class Growing(PairDwell):
         def __init__(self) -> None:

@@ -130,6 +130,41 @@ def test_another_window_counts_what_numpy_finds(run: StoredRun) -> None:
     assert again["back.coincidences"] > 0.99 * run.results["back.coincidences"]
 
 
+def test_windows_of_a_pulsed_source_are_displaced_by_its_pulses(run: StoredRun, tmp_path: Path) -> None:
+    """At 160 MHz a window of 20 ns takes up four pulses. It is displaced by 8 to 18 times as many, as a run
+    with such a source would do it."""
+    shutil.copytree(run.path, tmp_path / "copy")
+    config = tmp_path / "copy/config.resolved.yaml"
+    resolved = yaml.safe_load(config.read_text())
+    source = {
+        "node": "alice",
+        "pump": "alice_pump",
+        "signal": ["alice_analyser"],
+        "idler": ["bob_analyser"],
+        "signal_wavelength": 1.3e-6,
+        "idler_wavelength": 1.3e-6,
+        "repetition_rate": 160e6,
+    }
+    resolved["testbed"]["sources"] = {"source": source}
+    config.write_text(yaml.safe_dump(resolved))
+    changes = Changes(window_ps=20_000, centre_ps=100, pair="there")
+    again = replay(StoredRun(tmp_path / "copy"), changes).results
+    clicks = StoredClicks(
+        run, "delays of alice_analyser and bob_analyser", {"bob_analyser": ["bob_h", "bob_v"]}, {}
+    )
+    beside = 0
+    for window in clicks.slices("characterize_pair", PS):
+        for one in ("alice_h", "alice_v"):
+            for other in ("bob_h", "bob_v"):
+                first, second = clicks.of(one, window), clicks.of(other, window, only_own=True)
+                for steps in (*range(-18, -7), *range(8, 19)):
+                    away = steps * 4 * 6250
+                    beside += pairs_within(first, second, -9900 + away, 10_100 + away)
+    assert again["there.displaced_windows"] == 22
+    found = np.array(again["there.settings"]["ZZ"]["accidentals"])
+    assert round(found.sum() * 22) == beside > 5
+
+
 def test_without_a_name_the_windows_of_all_pairs_are_meant(run: StoredRun) -> None:
     """The peak is 300 ps wide: of a window of 300 ps about it 38 % are left."""
     again = replay(run, Changes(window_ps=300, centre_ps=0)).results
