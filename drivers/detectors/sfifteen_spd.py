@@ -64,6 +64,8 @@ class SFifteenSpd(DiodeBias, ClickCounter):
     protocol = "sfifteen_spd.md, completeness 2 (client side only)"
     doubts = (
         "Whether hvolt? tells the voltage set or the one measured is not known; within 1 V it is taken.",
+        "Whether it takes a new high voltage while it counts is not known: zero is sent at once, and read "
+        "back when the count is over.",
         "How its identity and errors are worded beyond SPD is not known.",
     )
     settings_model = SpdSettings
@@ -159,7 +161,7 @@ class SFifteenSpd(DiodeBias, ClickCounter):
         return abs(await self.temperature() - await self.temperature_set_point()) <= SETTLED_K
 
     async def make_safe(self) -> None:
-        """Set the high voltage to zero, and see that it is. The diode stays cold."""
+        """Set the high voltage to zero, also while it counts, and see that it is. The diode stays cold."""
         await insist(self, lambda: self._set_high_voltage(0.0), was_open=self._line.is_open)
 
     def controls(self) -> tuple[Control, ...]:
@@ -175,15 +177,19 @@ class SFifteenSpd(DiodeBias, ClickCounter):
 
     async def _set_high_voltage(self, voltage_v: float) -> None:
         command = f"hvolt {voltage_v:.2f}"
-        await self._line.write(command)
+        await self._line.write(command, at_once=voltage_v == 0.0)  # zero does not wait for the end of a count
+        taken = await self._number("hvolt?")
         end = time.monotonic() + RISE_S
-        while abs((taken := await self._number("hvolt?")) - voltage_v) > TAKEN_V:
+        while abs(taken - voltage_v) > TAKEN_V:
             if time.monotonic() > end:
                 raise RefusedError(
                     self.name, str(self.address), f"{command} left it at {taken:g} V",
-                    "It may have cut off because the bias was too high for the diode's temperature",
+                    "It may have cut off because the bias was too high for the diode's temperature"
+                    if taken < voltage_v
+                    else "Switch the module off",
                 )  # fmt: skip
             await asyncio.sleep(POLL_S)
+            taken = await self._number("hvolt?")
 
     async def _number(self, question: str) -> float:
         return float(await self._ask(question, NUMBER))

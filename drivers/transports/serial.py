@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -94,6 +94,7 @@ class SerialLine(Generic[FrameT]):
         self._question = asyncio.Lock()
         self._waiting: tuple[Callable[[FrameT], bool], asyncio.Future[FrameT]] | None = None
         self._in_step = True
+        self._busy_until = 0.0  # by the monotonic clock: how long the last question may be measured for
         self._heard = bytearray()
 
     @property
@@ -178,9 +179,10 @@ class SerialLine(Generic[FrameT]):
         else:
             self._may_read.set()
 
-    async def send(self, data: bytes, command: str) -> None:
-        """Send a frame that has no answer. Raises LineError, DeadlineError."""
-        async with self._question:
+    async def send(self, data: bytes, command: str, *, at_once: bool = False) -> None:
+        """Send a frame that has no answer; `at_once`, for what makes safe, without waiting until a question
+        under way has its answer. Raises LineError, DeadlineError."""
+        async with nullcontext() if at_once else self._question:
             await self._write(data, command)
 
     async def ask(
@@ -191,7 +193,13 @@ class SerialLine(Generic[FrameT]):
         to measure first. Raises DeadlineError, LineError."""
         async with self._question:
             if not self._in_step:
-                await self._exchange(self._probe.request, self._probe.matches, f"probe before {command}")
+                await self._exchange(
+                    self._probe.request,
+                    self._probe.matches,
+                    f"probe before {command}",
+                    # An instrument that still measures for a question given up answers only after that.
+                    patience=max(0.0, self._busy_until - time.monotonic()),
+                )
             return await self._exchange(request, matches, command, patience)
 
     async def _exchange(
@@ -200,6 +208,7 @@ class SerialLine(Generic[FrameT]):
         answer: asyncio.Future[FrameT] = asyncio.get_running_loop().create_future()
         self._heard.clear()
         self._in_step = False  # until the answer is here, whatever ends the wait
+        self._busy_until = time.monotonic() + patience
         self._waiting = matches, answer
         try:
             async with asyncio.timeout(self._deadline + patience):

@@ -91,10 +91,11 @@ class SerialFrameLine(Generic[FrameT]):
         if self._line is not None:
             self._line.hold(on)
 
-    async def send(self, data: bytes, command: str) -> None:
-        """Send a frame that has no answer, or none now. Raises ConnectError, DeadlineError, LineError."""
+    async def send(self, data: bytes, command: str, *, at_once: bool = False) -> None:
+        """Send a frame that has no answer, or none now; `at_once` as for `SerialLine.send`. Raises
+        ConnectError, DeadlineError, LineError."""
         line = await self.opened()
-        await line.send(data, command)
+        await line.send(data, command, at_once=at_once)
 
     async def ask(
         self,

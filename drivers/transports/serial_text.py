@@ -77,9 +77,10 @@ class SerialTextLine:
         """Close the line. Never raises; may be called twice."""
         await self._line.close()
 
-    async def write(self, command: str) -> None:
-        """Send a command that has no answer. Raises ConnectError, DeadlineError, LineError."""
-        await self._line.send(command.encode() + self._ending, command)
+    async def write(self, command: str, *, at_once: bool = False) -> None:
+        """Send a command that has no answer; `at_once` as for `SerialLine.send`. Raises ConnectError,
+        DeadlineError, LineError."""
+        await self._line.send(command.encode() + self._ending, command, at_once=at_once)
 
     async def query(
         self,

@@ -33,7 +33,7 @@ class CannedFrames(_Line):
     def __init__(self, answers: Sequence[Callable[[bytes], bytes]], decoder: Callable[[], Any]) -> None:
         self.left, self.decoder = list(answers), decoder()
 
-    async def send(self, data: bytes, command: str) -> None:
+    async def send(self, data: bytes, command: str, *, at_once: bool = False) -> None:
         pass
 
     async def ask(
@@ -58,7 +58,7 @@ class CannedText(_Line):
     def __init__(self, answers: Sequence[str]) -> None:
         self.left = list(answers)
 
-    async def write(self, command: str) -> None:
+    async def write(self, command: str, *, at_once: bool = False) -> None:
         pass
 
     async def query(

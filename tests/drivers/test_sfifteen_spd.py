@@ -12,6 +12,7 @@ from drivers.address import Address
 from drivers.detectors.sfifteen_spd import SFifteenSpd, SpdSettings
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.eventually import eventually
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = SpdSettings.model_validate({"max_bias_voltage": "145 V"})
@@ -139,6 +140,43 @@ async def test_safe_from_nothing_and_twice(detector: SFifteenSpd, peer: Peer) ->
     peer.set(**{"hvolt?": "139.7"})
     with pytest.raises(RefusedError, match=r"hvolt 0\.00 left it at 139\.7 V"):
         await detector.make_safe()
+
+
+async def test_safe_is_not_put_off_by_a_count(detector: SFifteenSpd, peer: Peer) -> None:
+    peer.set(**{"time?": "60000"})
+    peer.next[b"counts?\r\n"] = [b""]
+    counting = asyncio.create_task(detector.count_rate(1))
+    await peer.asked.wait()
+    making_safe = asyncio.create_task(detector.make_safe())
+    await eventually(lambda: peer.commands()[-1] == "hvolt 0.00")
+    assert not counting.done()
+    peer.say(b"300000\r\n")
+    assert await counting == pytest.approx(5000.0)
+    await making_safe
+    assert peer.commands()[-2:] == ["hvolt 0.00", "hvolt?"]
+
+
+async def test_safe_waits_for_the_end_of_a_count_that_nobody_waits_for(
+    detector: SFifteenSpd, peer: Peer
+) -> None:
+    peer.set(**{"time?": "60000"})
+    peer.next = {b"counts?\r\n": [b""], b"*idn?\r\n": [b""]}
+    counting = asyncio.create_task(detector.count_rate(1))
+    await peer.asked.wait()
+    counting.cancel()
+    making_safe = asyncio.create_task(detector.make_safe())
+    await eventually(lambda: peer.commands()[-2:] == ["hvolt 0.00", "*idn?"])
+    await asyncio.wait([making_safe], timeout=0.2)  # longer than the deadline
+    peer.say(b"300000\r\nS-Fifteen SPD 3\r\n")
+    await making_safe
+    assert peer.commands().count("hvolt 0.00") == 1
+
+
+async def test_only_a_bias_that_stays_too_low_may_have_cut_off(detector: SFifteenSpd, peer: Peer) -> None:
+    peer.set(**{"hvolt?": "139.7"})
+    with pytest.raises(RefusedError) as refusal:
+        await detector.set_bias_voltage(1, 0.0)
+    assert "cut off" not in str(refusal.value)
 
 
 async def test_a_line_that_is_no_answer_is_passed_over(detector: SFifteenSpd, peer: Peer) -> None:
