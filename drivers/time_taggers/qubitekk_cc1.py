@@ -104,10 +104,7 @@ class QubitekkCc1(CoincidenceCounter):
     async def set_window(self, window_s: float) -> None:
         """Set the coincidence window in seconds, whole nanoseconds. Raises LimitError, RefusedError."""
         self.check_limit("window", window_s, WINDOW)
-        nanoseconds = str(round(window_s / NANOSECOND))
-        await self._set(
-            f":WIND {nanoseconds}", "WIND?", NUMBER, lambda taken: float(taken) == float(nanoseconds)
-        )
+        await self._set_nanoseconds("WIND", round(window_s / NANOSECOND))
 
     async def window(self) -> float:
         return await self._number("WIND?") * NANOSECOND
@@ -117,10 +114,7 @@ class QubitekkCc1(CoincidenceCounter):
         """Set the delay of input 1 in seconds, an even number of nanoseconds. Raises LimitError,
         RefusedError."""
         self.check_limit("delay", delay_s, DELAY)
-        nanoseconds = str(round(delay_s / NANOSECOND))
-        await self._set(
-            f":DELA {nanoseconds}", "DELA?", NUMBER, lambda taken: float(taken) == float(nanoseconds)
-        )
+        await self._set_nanoseconds("DELA", round(delay_s / NANOSECOND))
 
     async def delay(self) -> float:
         """The delay of input 1 in seconds."""

@@ -26,7 +26,6 @@ DIODE_V, DIODE_OHM = 1.7, 1.2  # forward voltage at no current, and its slope; i
 TEMPERATURES_C = (5.0, 70.0)  # invented
 ROOM_C, LAG_S = 22.0, 4.0  # where an uncontrolled diode settles, and its time constant; invented
 TEC_A_PER_C, TEC_V_PER_A = 0.04, 1.8  # invented
-PHOTODIODE_A_PER_W = 0.01  # of the monitor diode; invented
 KEY_LOCK, INTERLOCK, CURRENT_LIMIT = 1 << 0, 1 << 2, 1 << 3  # STAT:MEAS:COND?
 MEMORIES = 5  # invented
 
