@@ -3,7 +3,8 @@
 Nothing faster shows it: heralds come as often as ever (testbeds.md 1.8), and so do four-folds. So it is a
 matter of counting four-folds in XX, of which chance makes fewer correlated than the limit allows with a
 probability below 1e-9. At the deployed 1.5 swaps per second, of which one in six is in XX, that takes half an
-hour; until a block of four-folds is judged to be fine, the stays that it is made of are held back.
+hour; until a block of four-folds is judged to be fine, the stays of the one before are held back, since a loss
+that begins at its end does not show in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,12 +54,12 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
 
     def __init__(self, settings: IndistinguishabilityLost, subject: Subject) -> None:
         super().__init__(settings, subject)
-        self._counts = {"XX": Correlated(), "ZZ": Correlated()}
-        self._block_from_ps: int | None = None
+        self._block: list[Seen] = []
+        """The stays that count since the last block that was fine, in their order."""
 
     async def look(self, stays: Sequence[Seen], now_ps: int, context: Context) -> Alarm | None:
         del now_ps, context
-        counts = self._with(stays)
+        counts = _in_all([*self._block, *stays])
         limit = self.settings.visibility
         if counts["XX"].below(limit) and counts["ZZ"].events >= FEWEST and counts["ZZ"].visibility > limit:
             figures = {f"visibility_{basis.lower()}": each.visibility for basis, each in counts.items()}
@@ -72,23 +73,14 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         if not self.subject.shows_overlap:
             self.fine_until_ps = now_ps  # nobody can tell
             return
-        self._counts = self._with(stays)
-        if self._block_from_ps is None and stays:
-            self._block_from_ps = stays[0].begin_ps
-        enough = self._counts["XX"].events >= self.settings.events and self._counts["ZZ"].events >= FEWEST
-        if self._block_from_ps is not None and enough:
-            self.fine_until_ps = self._block_from_ps
-            self.forget()
+        self._block.extend(stays)
+        counts = _in_all(self._block)
+        if counts["XX"].events >= self.settings.events and counts["ZZ"].events >= FEWEST:
+            self.fine_until_ps = self._block[0].begin_ps
+            self._block = []
 
-    def forget(self) -> None:
-        self._counts, self._block_from_ps = {"XX": Correlated(), "ZZ": Correlated()}, None
-
-    def _with(self, stays: Sequence[Seen]) -> dict[str, Correlated]:
-        counts = dict(self._counts)
-        for stay in stays:
-            if stay.setting in counts and stay.fourfolds is not None:
-                counts[stay.setting] = counts[stay.setting].plus(stay)
-        return counts
+    def forget(self, since_ps: int) -> None:
+        self._block = [stay for stay in self._block if stay.end_ps <= since_ps]
 
     def changes(self, alarm: Alarm, context: Context) -> set[str]:
         del alarm
@@ -100,3 +92,12 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
         for link in links(context):
             figures.update(await compensate(link, context))
         return {**figures, **await self.subject.find_delays(context)}
+
+
+def _in_all(stays: Sequence[Seen]) -> dict[str, Correlated]:
+    """Four-folds of these stays together, by basis."""
+    counts = {"XX": Correlated(), "ZZ": Correlated()}
+    for stay in stays:
+        if stay.setting in counts and stay.fourfolds is not None:
+            counts[stay.setting] = counts[stay.setting].plus(stay)
+    return counts

@@ -238,7 +238,7 @@ class Watch:
         self._stays = [stay for stay in self._stays if stay not in bad]
         await self._context.tags.cut_short([stay.gate for stay in bad])
         for dog in self._dogs:
-            dog.forget()
+            dog.forget(since_ps)
         return await self._veto(since_ps)
 
 

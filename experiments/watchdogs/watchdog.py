@@ -63,8 +63,8 @@ class Watchdog(ABC, Generic[W]):
     def all_well(self, stays: Sequence[Seen], now_ps: int, context: Context) -> None:
         """The same stays, and nobody has found anything: move `fine_until_ps` on."""
 
-    def forget(self) -> None:
-        """What was seen since `fine_until_ps` does not count."""
+    def forget(self, since_ps: int) -> None:
+        """Stays that end after this hub time do not count, whoever has found that out. All others do."""
 
     def changes(self, alarm: Alarm, context: Context) -> set[str]:
         """The instruments that the remedy changes, besides those of the step."""

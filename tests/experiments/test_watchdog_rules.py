@@ -13,12 +13,19 @@ from experiments.calibrations.polarization.search import Found, Look
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibratePairDelays, MeasurePairs
 from experiments.config.settings import PairSettings
-from experiments.config.watchdogs import ClockUnlocked, CompensationTimeout, FibreJump
+from experiments.config.watchdogs import (
+    ClockUnlocked,
+    CompensationTimeout,
+    FibreJump,
+    IndistinguishabilityLost,
+)
 from experiments.engine.findings import Calibrations
 from experiments.watchdogs import clock_unlocked, compensation_timeout, fibre_jump
+from experiments.watchdogs.indistinguishability_lost import IndistinguishabilityLostWatchdog
 from experiments.watchdogs.rates import Reference, chance_of_so_few, chance_of_so_many
 from experiments.watchdogs.remedies import calibrate_pair_delays_anew
 from experiments.watchdogs.subject import Line, Subject
+from experiments.watchdogs.watchdog import Seen
 
 
 async def _anew(context: Any) -> dict[str, object]:
@@ -223,3 +230,84 @@ async def test_delays_of_a_pair_are_found_anew_as_its_plan_does_and_those_of_oth
     assert durations == {"one": 3.0, "two": 7.0, "three": 2.0}  # that no step of the plan finds: the default
     left = [name for name, pair in pairs.items() if calibrations.find(tracked_delays(pair.analysers), str)]
     assert left == ["three"]
+
+
+STAY_S = 10
+IN_TURN = ("ZZ", "XX", "A0B0", "A0B1", "A1B0", "A1B1")
+
+
+def stay(number: int, wrong: int) -> Seen:
+    """Ten seconds, the bases in turn; 16 four-folds, `wrong` of them against what the states say (`physics.md`
+    5): outcomes are unlike, but in XX with Psi+ alike."""
+    fourfolds = np.zeros((4, 2, 2), np.int64)
+    setting = IN_TURN[number % 6]
+    unlike, alike = (0, 1), (0, 0)
+    right = (unlike, unlike if setting == "ZZ" else alike)
+    for state, outcome in enumerate(right):
+        fourfolds[2 * state][outcome] = 8 - wrong // 2
+        fourfolds[2 * state][alike if outcome == unlike else unlike] = wrong // 2
+    begin_ps = number * STAY_S * 10**12
+    end_ps = begin_ps + STAY_S * 10**12
+    return Seen(setting, begin_ps, end_ps, STAY_S, np.zeros(1, np.int64), (), 1.0, fourfolds)
+
+
+@pytest.fixture
+def slow_dog() -> IndistinguishabilityLostWatchdog:
+    """One that finds 200 four-folds in XX, which 13 stays in XX have, in 13 minutes."""
+    subject = Subject((), (), 1e-9, 0.0, "tracked", _anew, shows_overlap=True)
+    return IndistinguishabilityLostWatchdog(IndistinguishabilityLost(), subject)
+
+
+async def test_alarms_of_others_take_no_evidence_away_but_that_of_forgotten_stays(
+    slow_dog: IndistinguishabilityLostWatchdog,
+) -> None:
+    """Every ten minutes for three hours another one barks, and what was counted in the last minute goes."""
+    context: Any = None
+    kept: list[Seen] = []
+    for number in range(3 * 360):
+        kept.append(stay(number, wrong=2))
+        assert await slow_dog.look(kept[-1:], kept[-1].end_ps, context) is None
+        slow_dog.all_well(kept[-1:], kept[-1].end_ps, context)
+        if number % 60 == 59:
+            since_ps = kept[-1].end_ps - 60 * 10**12
+            kept = [each for each in kept if each.end_ps <= since_ps]
+            slow_dog.forget(since_ps)
+    # A block is 14 to 15 minutes with what is forgotten; the present one is not over.
+    assert kept[-1].end_ps - slow_dog.fine_until_ps <= 2 * 16 * 60 * 10**12
+    assert slow_dog.fine_until_ps in {each.begin_ps for each in kept}
+
+
+async def test_a_loss_shows_although_others_bark(slow_dog: IndistinguishabilityLostWatchdog) -> None:
+    """No correlation in XX: 8 of 16 against it. The limit of 0.5 has 4 expected. By the binomial distribution
+    100 of 200 where 50 are expected have a chance of 3e-14, 56 of 112 one of 2e-8."""
+    context: Any = None
+    for number in range(100):
+        seen = stay(number, wrong=8 if number % 6 == 1 else 2)
+        alarm = await slow_dog.look([seen], seen.end_ps, context)
+        if alarm:
+            break
+        slow_dog.all_well([seen], seen.end_ps, context)
+        if number % 12 == 11:
+            slow_dog.forget(seen.end_ps - 10 * 10**12)  # the latest, which is in none of the bases
+    assert alarm is not None
+    assert alarm.figures["visibility_xx"] == 0.0
+    assert 112 < int(str(alarm.figures["events"])) <= 200
+
+
+async def test_a_block_begins_with_the_first_stay_that_is_kept(
+    slow_dog: IndistinguishabilityLostWatchdog,
+) -> None:
+    context: Any = None
+
+    def all_well(first: int, last: int) -> int:
+        seen = [stay(number, wrong=2) for number in range(first, last)]
+        slow_dog.all_well(seen, seen[-1].end_ps, context)
+        return slow_dog.fine_until_ps // (STAY_S * 10**12)
+
+    assert all_well(60, 120) == 0
+    slow_dog.forget(stay(89, wrong=2).end_ps)
+    assert all_well(150, 180) == 0  # five stays in XX, and five before: 160 four-folds
+    assert all_well(180, 210) == 60
+    assert all_well(210, 300) == 210
+    slow_dog.forget(stay(239, wrong=2).end_ps)  # of a block that was fine: no evidence for the next
+    assert all_well(300, 390) == 300
