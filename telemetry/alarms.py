@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from telemetry.messages import AlarmFacts, AlarmState, Severity
+from telemetry.topics import RUN
 from telemetry.wire import rfc3339
 
 SEVERITIES: tuple[Severity, ...] = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
@@ -76,13 +77,16 @@ class Alarms:
             self._set(device, replace(before, active=False))
 
     def acknowledge(self, by: str, device: str | None = None, name: str | None = None) -> int:
-        """Somebody has seen the alarms of a device, or one of them, or, without a device, all there are.
-        Returns how many; raises LookupError when there is none that waits for it."""
+        """Somebody has seen the alarms of a device (`run` is the run as a whole, as in its topic), or one of
+        them, or, without a device, all there are. Returns how many; raises LookupError when there is none
+        that waits for it."""
         waiting = [
             (owner, alarm)
             for owner, alarms in self._alarms.items()
             for alarm in alarms.values()
-            if alarm.acknowledged_by is None and device in (None, owner) and name in (None, alarm.name)
+            if alarm.acknowledged_by is None
+            and device in (None, RUN if owner is None else owner)
+            and name in (None, alarm.name)
         ]
         if not waiting:
             raise LookupError("there is no such alarm that waits to be acknowledged")

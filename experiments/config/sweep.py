@@ -132,7 +132,7 @@ def read_sweep(flags: Sequence[str]) -> Sweep:
         words, values = split_flag(text, FLAG)
         place = Place(f"{FLAG} {'.'.join(words)}", 0, 0)
         try:
-            found = _values(_range(values) if values.count(":") == 2 else parse_value(values, place.file))
+            found = _values(_written(values, place.file))
         except ValueError as error:
             raise ConfigError([Problem(*place, "", str(error))]) from error
         axes.append([Override(words, value, place) for value in found])
@@ -145,9 +145,11 @@ def _place(document: Document, path: Path) -> Place:
     return document.values.get(path) or document.values[()]
 
 
-def _range(text: str) -> dict[str, object]:
-    """`START:STOP:N` as the mapping that a file would have."""
-    start, stop, steps = (parse_value(part, FLAG) for part in text.split(":"))
+def _written(text: str, file: str) -> object:
+    """What is written on a command line, as a file would have it: YAML, or `START:STOP:N`."""
+    if text.lstrip().startswith(("[", "{")) or text.count(":") != 2:
+        return parse_value(text, file)
+    start, stop, steps = (parse_value(part, file) for part in text.split(":"))
     return {"from": start, "to": stop, "steps": steps}
 
 

@@ -16,7 +16,7 @@ import pytest
 from telemetry.broker import EmbeddedBroker
 from telemetry.commands import Request
 from telemetry.contract import KINDS, STAMP, schema
-from telemetry.line import Line
+from telemetry.line import Line, connect
 from telemetry.messages import Event, RunState
 from telemetry.publisher import Publisher
 from telemetry.topics import parse
@@ -36,6 +36,10 @@ async def test_the_subscriber_prints_each_message_once() -> None:
         Publisher(Line(broker.host, broker.port), site="nyc", run="r1") as run,
     ):
         run.publish_state(RunState(state="running"))
+        async with connect(run.line) as anybody:  # what is no message of a run is passed over
+            foreign = ('{"id": "a", "command": "pause"}', "", "[]", '{"boot": []}')
+            for number, text in enumerate(foreign):
+                await anybody.publish(f"bellbench/v1/nyc/run/{number}/command", text, qos=1, retain=True)
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(script), broker.host, str(broker.port), stdout=asyncio.subprocess.PIPE
         )

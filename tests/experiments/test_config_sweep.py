@@ -43,6 +43,23 @@ def test_a_range_has_both_ends_and_equal_distances() -> None:
     assert [v["a"] for v in values_of("a=-10 dBm:10 dBm:3")] == ["-10 dBm", "0 dBm", "10 dBm"]
 
 
+def test_a_list_is_a_list_whatever_stands_in_it() -> None:
+    steps = "a=[{from: 1}, {from: 2}]"
+    assert values_of(steps) == [{"a": {"from": 1}}, {"a": {"from": 2}}]
+    assert values_of('a.address= ["tcp://10.0.0.1:5000"]') == [{"a.address": "tcp://10.0.0.1:5000"}]
+    assert values_of("a={from: 1, to: 3, steps: 3}") == [{"a": k} for k in (1, 2, 3)]
+
+
+def test_an_end_that_is_no_yaml_names_its_path() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_sweep(["settings.bsm_window=[1 ns:2 ns:3"])
+    with pytest.raises(ConfigError) as caught_range:
+        read_sweep(["settings.bsm_window=1 ns:]:3"])
+    for error in (caught, caught_range):
+        assert str(error.value.problems[0]).startswith("--sweep settings.bsm_window:")
+        assert ": not YAML: " in str(error.value.problems[0])
+
+
 def test_every_value_meets_every_other_and_the_last_path_varies_fastest(tmp_path: Path) -> None:
     loaded = swept(
         tmp_path,

@@ -111,6 +111,17 @@ def test_acknowledging_one_a_device_or_all() -> None:
         screen.alarms.acknowledge("ann", "nothing")
 
 
+def test_the_run_s_own_are_acknowledged_by_the_name_that_their_topic_has() -> None:
+    screen = Screen()
+    screen.raised(name="latched")
+    screen.raised(name="paused", device=None)
+    assert screen.alarms.acknowledge("ann", "run") == 1
+    assert screen.told[-1][0] is None
+    with pytest.raises(LookupError):
+        screen.alarms.acknowledge("ann", "run")
+    assert screen.alarms.acknowledge("ann") == 1  # that of the wires still waited
+
+
 def test_over_without_having_been_is_nothing() -> None:
     screen = Screen()
     screen.alarms.cleared("wires", "latched")
