@@ -89,8 +89,10 @@ class BringUpStep(Step[BringUp]):
         await _tune_meters(bench)
         context.progress("homing all that moves")
         await _home(bench, clock)
+        await _may_be_energised(context)
         context.progress("ramping detector bias")
         await _ramp_bias(bench, self.parameters.bias, clock)
+        await _may_be_energised(context)
         context.progress("switching lasers on")
         await light_up(bench, self.parameters.power, clock)
 
@@ -113,6 +115,12 @@ class WaitStep(Step[Wait]):
                 await context.let_pass(nap_s, "waiting")
                 left_s -= nap_s
             self.safe_points += 1
+
+
+async def _may_be_energised(context: Context) -> None:
+    """A safe point: wait here while somebody holds the run."""
+    await context.standing.note(context.changes)
+    await context.safe_point()
 
 
 def _moving(bench: Bench) -> list[RotationMount | PolarizationController | DelayLine]:

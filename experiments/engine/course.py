@@ -2,8 +2,9 @@
 
 It guarantees that a run is held, or stopped, at safe points alone: before a step, and where a step says so.
 While an instrument that lost its power or its line comes back (see `reconnection`) the run is paused, and
-then goes on from its step's last safe point. After a tag stream broke, its recording is given up, and what
-was calibrated in it comes first on the plan again.
+then goes on from its step's last safe point; so it is where an interlock that holds the run refuses what a
+step wants to set. After a tag stream broke, its recording is given up, and what was calibrated in it comes
+first on the plan again.
 """
 
 import asyncio
@@ -15,11 +16,12 @@ from drivers.errors import InstrumentError
 from experiments.engine.control import RunControl, Stopped
 from experiments.engine.events import Happened, Progress, RunEvent, StepBegan, StepEnded
 from experiments.engine.maintenance import carry_out_due
-from experiments.engine.outcome import RunError, State
+from experiments.engine.outcome import RunError, State, causes_of
 from experiments.engine.pausing import SafePoints
 from experiments.engine.reconnection import Reconnection, Wrong, reason_of
 from experiments.engine.recording import Recording
 from experiments.engine.registry import make_step
+from experiments.engine.run_gate import InterlockedError
 from experiments.engine.step import Context, Step, StepClock
 from experiments.engine.task_group import TaskGroup
 
@@ -126,32 +128,51 @@ class Course:
             self.progress(step.kind)
             self._context.clock = StepClock(self._clock, step.kind, step.deadline_s)
             try:
-                await step.run(self._context)
-                await self._context.standing.note(self._context.changes)
-                break
+                if await self._did(step):
+                    break
             except Stopped:
+                self._context.clock = StepClock(self._clock, step.kind, step.deadline_s)
                 await step.finish(self._context)
                 self._announce(StepEnded(number, count, step.kind, self._clock.now() - self._step_began))
                 raise
-            except (InstrumentError, RunError) as failure:
-                wrong = await self._diagnose(failure)
-                recording = self._recording.goes_on and not wrong.keys().isdisjoint(self._context.tags.feeds)
-                if not wrong or recording:
-                    raise
-            await self._pause(wrong)
         self._announce(StepEnded(number, count, step.kind, self._clock.now() - self._step_began))
         await asyncio.to_thread(self._context.folder.documents.sync)
 
+    async def _did(self, step: Step[Any]) -> bool:
+        """Do a step, or what is left of it. False when it was interrupted, and is to go on now."""
+        try:
+            await self._held()
+            await step.run(self._context)
+            await self._context.standing.note(self._context.changes)
+        except (InstrumentError, RunError) as failure:
+            if self._control.holds and _is_interlocked(failure) and self._may_go_on:
+                self._announce(Happened("interlocked", str(failure), level="warning"))
+                await step.interrupted(self._context)
+                await self._context.standing.note(self._context.changes)
+                return False
+            wrong = await self._diagnose(failure)
+            recording = self._recording.goes_on and not wrong.keys().isdisjoint(self._context.tags.feeds)
+            if not wrong or recording:
+                raise
+            await self._pause(wrong)
+            return False
+        return True
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether the present step can go on after a failure, and nobody has aborted the run."""
+        task = asyncio.current_task()
+        return self.step is not None and self.step.can_go_on and not (task is not None and task.cancelling())
+
     async def _diagnose(self, failure: Exception) -> Wrong:
         """The instruments because of which the run shall pause; none when the failure is to end it."""
-        task = asyncio.current_task()
-        if self.step is None or not self.step.can_go_on or (task is not None and task.cancelling()):
+        if not self._may_go_on:
             return {}
         return await self._reconnection.diagnose(failure, self._context.changes)
 
     async def _pause(self, wrong: Wrong, *, recording_is_lost: bool = False) -> None:
         """Wait until these instruments are back. Raises Stopped when somebody asks to stop meanwhile: the run
-        then ends at its last safe point."""
+        then ends at its last safe point. Where somebody holds the run it stays paused."""
         assert self.step is not None
         self._reconnection.count(wrong, (self.step, self.step.safe_points))
         await self.step.interrupted(self._context)
@@ -164,7 +185,8 @@ class Course:
             await self._recording.give_up()
             self._calibrate_again()
         await self._reconnection.bring_back(wrong, self._context.changes, self._control)
-        await self._enter(State.RUNNING, f"{self.step.kind} goes on from its last safe point")
+        if not (self._control.holds or self._control.stopping):  # else this is a safe point
+            await self._enter(State.RUNNING, f"{self.step.kind} goes on from its last safe point")
 
     def _calibrate_again(self) -> None:
         again = [
@@ -173,3 +195,7 @@ class Course:
         for number in again:
             self.steps[number] = self.steps[number].anew()
         self._left.extendleft(reversed(again))
+
+
+def _is_interlocked(failure: InstrumentError | RunError) -> bool:
+    return any(isinstance(cause, InterlockedError) for cause in causes_of(failure))

@@ -21,7 +21,7 @@ from drivers.capabilities import Control, Identity, Instrument, TimeTagger
 from drivers.errors import InstrumentError, LimitError, RefusedError
 from drivers.units import format_si
 from experiments.engine.clock import RunClock
-from experiments.engine.control import RunControl, Stopped
+from experiments.engine.control import PERSON, RunControl, Stopped
 from experiments.engine.events import Happened
 from experiments.engine.motion import NotSettledError, settle
 from experiments.engine.outcome import RunError, SafetyError, StorageError, causes_of
@@ -99,12 +99,16 @@ class Reconnection:
 
     async def bring_back(self, wrong: Wrong, in_flux: Collection[str], control: RunControl) -> None:
         """Return when every instrument stands as it was noted again, `wrong` being what is known to be amiss.
-        Settings of those `in_flux` are restored too. A person who says resume makes it try at once. Raises
-        a group of LostError after the deadline, Stopped when the run is asked to stop."""
+        Settings of those `in_flux` are restored too. A person who says resume makes it try at once; while
+        one holds the run nothing is touched. Raises a group of LostError after the deadline, Stopped when the
+        run is asked to stop."""
         end = self.clock.now() + self.deadline_s
         pause_s = FIRST_PAUSE_S
         asked: set[str] = set()
         while wrong:
+            end += await self._hands_off(control)
+            if control.stopping:
+                raise Stopped
             tries = control.tries
             problems = await self._try(wrong, asked)
             # Others may have failed since, and somebody may have switched on what is off.
@@ -117,9 +121,14 @@ class Reconnection:
                     "instruments did not come back", [self._lost(*item) for item in wrong.items()]
                 )
             await self._rest(min(pause_s, left_s), control, tries)
-            if control.stopping:
-                raise Stopped
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S) if control.tries == tries else FIRST_PAUSE_S
+
+    async def _hands_off(self, control: RunControl) -> float:
+        """Touch nothing while a person holds the run. Returns for how many seconds."""
+        began = self.clock.now()
+        while PERSON in control.holds and not control.stopping:
+            await control.news()
+        return self.clock.now() - began
 
     async def _rest(self, seconds: float, control: RunControl, tries: int) -> None:
         """Wait until the next try; less when a person asks for one, after so many `tries`, or to stop."""

@@ -14,6 +14,10 @@ from experiments.engine.interlocks import Interlocks
 from experiments.engine.lease import Lease
 
 
+class InterlockedError(RefusedError):
+    """An interlock that has tripped keeps a set-point from being sent."""
+
+
 class RunGate:
     """Asked before anything is set on the instruments of a run (see `drivers.gate.Gate`)."""
 
@@ -21,14 +25,15 @@ class RunGate:
         self._lease, self._interlocks, self._limits = lease, interlocks, limits
 
     def check(self, instrument: Instrument, control: str, value: float | bool, *, energises: bool) -> None:
-        """Raises RefusedError without lease or with an interlock tripped, LimitError outside a limit."""
+        """Raises RefusedError without lease, InterlockedError with an interlock tripped, LimitError outside a
+        limit."""
         where = instrument.name, str(instrument.address)
         if energises:
             if why := self._lease.why_not:
                 problem = f"{control} was not set: no lease on emission and bias, {why}"
                 raise RefusedError(*where, problem, "Only a run that is alive switches on; run again")
             if why := self._interlocks.why_not:
-                raise RefusedError(
+                raise InterlockedError(
                     *where, f"{control} was not set: {why}", "See to its cause, then run again"
                 )
         if not isinstance(value, bool):

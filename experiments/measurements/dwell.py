@@ -120,7 +120,8 @@ class SlicedDwell(Generic[S]):
         run on for a while; another stay meanwhile, if it was short, is no such while."""
         left_s = TAIL_S - (context.tags.now_ps - self.end_ps) / PS
         if left_s > 0:
-            await context.let_pass(left_s, "waiting for the last tags")
+            context.progress("waiting for the last tags")
+            await context.clock.sleep(left_s)
         await context.tags.reached(self.end_ps + MARGIN_PS)
 
     async def cut_short(self, tags: TagCollector) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from drivers.capabilities import Laser
 from drivers.errors import LimitError, RefusedError
 from experiments.config.interlocks import Interlock, Limit, condition_of
 from experiments.config.inventory import Inventory
 from experiments.config.testbed import InstrumentEntry
 from experiments.engine import events
+from experiments.engine.bring_up import WaitStep
 from experiments.engine.control import RunControl
 from experiments.engine.interlocks import Interlocks, Status, Watched
 from experiments.engine.lease import Lease
@@ -21,8 +23,11 @@ from experiments.engine.outcome import Exit, State
 from experiments.engine.record import RunFolder
 from experiments.engine.run import RunReport, execute
 from experiments.engine.run_gate import RunGate
+from experiments.engine.step import Context
 from tests.experiments.fakes import BRING_UP, WAIT, FakeLaser, FakeNanowires, ToyBench, experiment
 from tests.experiments.test_energy import FakeMeter
+from tests.recorded import events as recorded
+from tests.recorded import happened
 
 HOT = {"when": "meter.power > 250 uW", "clear": "< 240 uW", "action": "pause"}
 
@@ -224,6 +229,37 @@ async def run(
         seed=1,
     )
     return report, bench
+
+
+async def test_one_that_pauses_holds_a_bring_up_before_bias_and_light(tmp_path: Path) -> None:
+    """It trips while motors go home."""
+    report, bench = await run(tmp_path, 1.0, cool_at=30.0, resume=True)
+    assert report.ending.exit is Exit.DONE, report.ending.message
+    states = [event["state"] for event in recorded(report.folder, "state")]
+    assert states[:4] == ["preparing", "running", "paused", "running"]
+    assert bench.log.count("alice_pump emission True") == 1
+    assert bench.clock.now() > 30.0 + 60.0
+
+
+async def test_one_that_pauses_holds_a_step_that_it_refuses_to_let_set_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no safe point between its tripping and the set-point; from the last one the step goes on."""
+    tries: list[float] = []
+
+    async def turn_up(self: WaitStep, context: Context) -> None:
+        tries.append(context.clock.now())
+        await context.clock.sleep(20.0)
+        await context.bench.get("alice_pump", Laser).set_power(25e-3)
+
+    monkeypatch.setattr(WaitStep, "run", turn_up)
+    monkeypatch.setattr(WaitStep, "changes", lambda *_: {"alice_pump"})
+    report, bench = await run(tmp_path, 10.0, cool_at=60.0, resume=True)
+    assert report.ending.exit is Exit.DONE, report.ending.message
+    assert len(tries) == 2
+    assert tries[1] > 60.0
+    assert len(happened(report.folder, "interlocked")) == 1
+    assert bench.lasers["alice_pump"].set_point == 25e-3
 
 
 async def test_one_that_aborts_ends_the_run_in_the_safe_state_with_exit_code_4(tmp_path: Path) -> None:

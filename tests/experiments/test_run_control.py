@@ -191,6 +191,39 @@ async def test_resume_makes_a_run_try_at_once_to_get_its_instrument_back(tmp_pat
     assert 2.0 < alone - asked < 6.0
 
 
+async def test_while_a_person_holds_the_run_nothing_is_touched_also_where_it_waits_for_an_instrument(
+    tmp_path: Path,
+) -> None:
+    """Hands at the mounts: they neither home nor turn until the word."""
+    bench = ToyBench()
+    mount = bench.mounts["alice_qwp"]
+
+    def unplug(control: RunControl) -> None:
+        mount.lose_power()
+        mount.unplugged = True
+
+    def plug_in() -> None:
+        mount.unplugged = False
+        bench.log.append("plugged in")
+
+    def paused(control: RunControl) -> None:
+        if not control.holds:  # it waits for the mount
+            assert control.pause("hands at the mounts").message == "the run is paused"
+            plug_in()
+            asyncio.get_running_loop().call_later(0.05, resume, control)
+
+    def resume(control: RunControl) -> None:
+        bench.log.append("resume")
+        control.resume("done")
+
+    person = Person(bench, unplug, paused=paused)
+    report = await run(bench, tmp_path, person)
+    assert report.ending.exit is Exit.DONE, report.ending.message
+    since = bench.log[bench.log.index("plugged in") :]
+    assert since[:2] == ["plugged in", "resume"]
+    assert "alice_qwp home" in since
+
+
 # Stop.
 
 
@@ -232,6 +265,23 @@ async def test_stop_ends_the_wait_for_an_instrument(tmp_path: Path) -> None:
     assert person.states == ["preparing", "running", "paused", "completed"]
     assert report.ending.stopped
     assert report.ending.exit is Exit.NOT_SAFE  # the mount did not answer
+
+
+async def test_stays_that_were_whole_are_in_the_books_of_a_run_stopped_while_it_waits_for_an_instrument(
+    tmp_path: Path,
+) -> None:
+    bench = ToyBench()
+
+    def unplug(control: RunControl) -> None:
+        bench.mounts["alice_qwp"].unplugged = True
+        person.later(15.0, lambda: control.stop("home"))
+
+    person = Person(bench, unplug, in_dwell=3)
+    report = await run(bench, tmp_path, person, MEASURED)
+    assert report.ending.stopped
+    assert json.loads((report.folder / "results.json").read_text())["live_time_s"] == 2.0
+    assert sum(entry["seconds"] for entry in happened(report.folder, "counted")) == 2.0
+    assert [event["phase"] for event in events(report.folder, "step")][-1] == "ended"
 
 
 async def test_a_run_that_is_stopped_before_its_first_step_does_none(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ async def test_the_bench_runs_on_for_the_tags_of_a_stay_however_short_the_next_o
     """A tagger's block may end half a second after the stay: to wait while no time passes takes for ever."""
     now_s, awaited = 100.0 + since_s, []
 
-    async def let_pass(seconds: float, doing: str) -> None:
+    async def sleep(seconds: float) -> None:
         nonlocal now_s
         now_s += seconds
 
@@ -125,7 +125,8 @@ async def test_the_bench_runs_on_for_the_tags_of_a_stay_however_short_the_next_o
         awaited.append((now_s, hub_ps))
 
     tags = SimpleNamespace(now_ps=round(now_s * PS), reached=reached)
-    context: Any = SimpleNamespace(let_pass=let_pass, tags=tags)
+    clock = SimpleNamespace(sleep=sleep)
+    context: Any = SimpleNamespace(clock=clock, progress=lambda doing: None, tags=tags)
     dwell = SlicedDwell[Any]("ZZ", (0, round(100 * PS)), 0, Singles(), [], [])
     await dwell.all_in(context)
     [(at_s, hub_ps)] = awaited
