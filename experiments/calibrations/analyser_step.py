@@ -47,6 +47,11 @@ class CalibrateAnalyserStep(Step[CalibrateAnalyser]):
     needs_tags = True
     can_go_on = True
 
+    def __init__(self, parameters: CalibrateAnalyser) -> None:
+        super().__init__(parameters)
+        self._lighting: Lighting | None = None
+        """The same after an interruption: it knows which nanowires it has disconnected."""
+
     def changes(self, bench: Bench, experiment: Experiment) -> set[str]:
         del experiment
         mounts = {mount.name for mount in _mounts(bench, self.parameters.analyser)}
@@ -61,13 +66,13 @@ class CalibrateAnalyserStep(Step[CalibrateAnalyser]):
 
     async def run(self, context: Context) -> None:
         parameters, bench = self.parameters, context.bench
-        lighting = Lighting(parameters.led, bench)
+        lighting = self._lighting = self._lighting or Lighting(parameters.led, bench)
         try:
-            await lighting.to_probe(parameters.light, context.clock)
+            await lighting.to_probe(parameters.light, context)
             counts = await self._count(context)
-            await lighting.to_photons(context.clock)
+            await lighting.to_photons(context)
         except BaseException:
-            await lighting.shut_probes()
+            await lighting.shut_probes(context)
             raise
         sent = bench.testbed.beams[parameters.light.beam].polarization.stokes
         try:

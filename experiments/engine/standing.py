@@ -4,15 +4,17 @@ An instrument that loses power comes back in its start-up state, and most driver
 a word. So the run keeps what every control read when a step had last set something (`note`), and compares now
 and then while it lets time pass (`look`). It guarantees that nothing is written, that a look costs one
 reading of each control that can be set, all instruments at once, and that what has merely wavered is no
-difference. What it cannot see is an instrument that was off for a while and came back by itself with
-everything as before, over a line that nobody used meanwhile.
+difference, nor what the run itself brought down and said so (`lowers`). What it cannot see is an instrument
+that was off for a while and came back by itself with everything as before, over a line that nobody used
+meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol, TypeVar, runtime_checkable
 
 from drivers.capabilities import Control, Instrument
 from drivers.errors import (
@@ -41,6 +43,7 @@ FAINT = 0.01
 HOMED = "homed"
 """The control that says whether an instrument knows its zero."""
 Value = float | bool
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -97,10 +100,33 @@ class Standing:
     tell: Callable[[str, Mapping[str, Value]], None] | None = None
     """Told what was read from an instrument, by control, whenever something was."""
     _left: dict[str, Stand] = field(default_factory=dict)
+    _lowered: dict[str, dict[str, Value]] = field(default_factory=dict)
+    """By instrument and control, how little of emission and bias the run itself has left since `note`."""
 
     def left(self, name: str) -> Stand:
         """How the run left an instrument that was noted before."""
         return self._left[name]
+
+    def lowers(self, name: str, to: Mapping[str, Value] | None = None) -> None:
+        """The run is about to bring these controls of an instrument down to these values, or all that it
+        emits or biases to nothing: until everything is noted again, so little is no loss. Said before a byte
+        is sent: of a command that nobody answered, nobody knows whether it was carried out."""
+        if to is None:
+            to = {c.name: 0.0 for c in settable(self.instruments[name]) if c.energises}
+        lowered = self._lowered.setdefault(name, {})
+        for control, value in to.items():
+            lowered[control] = min(value, lowered.get(control, value), key=abs)
+
+    async def regained(self, name: str) -> None:
+        """The run has brought up again what it lowered of an instrument: see that emission and bias are as
+        they were noted. Raises ChangedError, for an instrument that lost its power meanwhile came back with
+        less, or what reading raises."""
+        self._lowered.pop(name, None)
+        stand = (await self._read([name]))[name]
+        if isinstance(stand, InstrumentError):
+            raise stand
+        if energy := self.loss(name, stand).energy:
+            raise ChangedError(self.instruments[name], Loss(energy=energy))
 
     async def note(self, names: Collection[str]) -> None:
         """Keep how these instruments stand now: a step may have changed them. Raises ChangedError for one
@@ -112,6 +138,8 @@ class Standing:
             if before is not None and before.homed and not stand.homed:
                 raise ChangedError(self.instruments[name], self.loss(name, stand))
             self._left[name] = stand
+        # Whoever notes has set everything before: what is still down of an instrument not named here is lost.
+        self._lowered.clear()
 
     async def look(self) -> None:
         """See that every instrument stands as it was noted. Raises ChangedError, or what reading raises."""
@@ -129,7 +157,8 @@ class Standing:
         """What is wrong, for each instrument that does not stand as it was noted or does not answer, but not
         of those `without`.
 
-        Those `in_flux` are being changed: of them only a lost zero counts, and emission or bias that is off.
+        Those `in_flux` are being changed: of them only a lost zero counts, and emission or bias that is off
+        although the run did not lower it.
         """
         wrong: dict[str, Loss | InstrumentError] = {}
         for name, stand in (await self._read(n for n in self._left if n not in without)).items():
@@ -144,14 +173,16 @@ class Standing:
         return wrong
 
     def loss(self, name: str, now: Stand) -> Loss:
-        """What an instrument has lost since it was noted."""
-        before = self._left[name]
+        """What an instrument has lost since it was noted, but for what the run itself has lowered."""
+        before, lowered = self._left[name], self._lowered.get(name, {})
         settings = [] if now.homed or not before.homed else ["has lost its zero"]
         energy = []
         for control in settable(self.instruments[name]):
             was, reads = before.values.get(control.name), now.values.get(control.name)
             if was is None:
                 continue
+            if control.energises:
+                was = min(was, lowered.get(control.name, was), key=abs)
             words = f"{control.name} reads {shown(control, reads)} after {shown(control, was)}"
             if control.energises:
                 if _is_on(control, was) and (reads is None or not _is_left(was, reads)):
@@ -231,16 +262,18 @@ def _is_left(was: Value, reads: Value) -> bool:
     return abs(float(reads)) >= OUT * abs(float(was))
 
 
-async def _patiently(instrument: Instrument) -> Stand | InstrumentError:
-    """A reading, or why there is none. One late or garbled answer proves nothing, so those are asked for
-    twice; a broken line has something to tell at once."""
+async def patient(reading: Callable[[], Awaitable[T]]) -> T:
+    """What a reading gives. One late or garbled answer proves nothing, so those are asked for twice; a broken
+    line has something to tell at once. Raises what the last reading raises."""
     try:
-        return await read(instrument)
+        return await reading()
     except (DeadlineError, ProtocolError):
-        pass
-    except InstrumentError as error:
-        return error
+        return await reading()
+
+
+async def _patiently(instrument: Instrument) -> Stand | InstrumentError:
+    """A reading, or why there is none."""
     try:
-        return await read(instrument)
+        return await patient(partial(read, instrument))
     except InstrumentError as error:
         return error

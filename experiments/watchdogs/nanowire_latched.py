@@ -11,8 +11,8 @@ from math import ceil
 
 from drivers.capabilities import LatchSensor, NanowireBias
 from experiments.config.watchdogs import NanowireLatched
-from experiments.engine.bring_up import BIAS_PAUSE_S, BIAS_STEP_A
-from experiments.engine.motion import settle
+from experiments.engine.bring_up import BIAS_PAUSE_S, BIAS_STEP_A, TOLERANCE
+from experiments.engine.motion import settle, verify
 from experiments.engine.outcome import RunError
 from experiments.engine.step import Context
 from experiments.watchdogs.watchdog import Alarm, CountingWatchdog, Seen
@@ -69,7 +69,11 @@ class NanowireLatchedWatchdog(CountingWatchdog[NanowireLatched]):
         unit, channel, clock = context.bench.get(name, NanowireBias), int(number), context.clock
         if not await unit.is_enabled():
             raise RunError(f"{name}: its bias is off, and only a person switches it on again")
-        set_point = await unit.bias(channel)
+        control, limits = f"bias.{channel}", unit.bias_limits
+        # What the run left it at: after an interruption the wire itself stands somewhere on the ramp.
+        was_a = float(context.standing.left(name).values[control])
+        set_point = min(max(was_a, limits.low), limits.high)  # a reading may lie beside it
+        context.standing.lowers(name, {control: 0.0})
         await unit.set_bias(channel, 0.0)
         await settle([unit], clock, SETTLING_S)
         await clock.sleep(COLD_S)
@@ -80,7 +84,9 @@ class NanowireLatchedWatchdog(CountingWatchdog[NanowireLatched]):
         await settle([unit], clock, SETTLING_S)
         if isinstance(unit, LatchSensor) and await unit.is_latched(channel):
             raise RunError(f"{name}: channel {channel} latched again at {set_point * 1e6:g} uA")
-        return {"bias_a": await unit.bias(channel)}
+        bias_a = await unit.bias(channel)
+        verify(unit, control, set_point, bias_a, TOLERANCE * abs(set_point) + 1e-8, "A")
+        return {"bias_a": bias_a}
 
 
 def _channels(context: Context, unit: str) -> dict[int, str]:

@@ -64,6 +64,7 @@ class SourceUnlockedWatchdog(CountingWatchdog[SourceUnlocked]):
         # What it was set to; a reading may lie beside that.
         was_w = min(float(context.standing.left(pump.name).values["power"]), limits.high)
         away_w = max(was_w * (1 - self.settings.step), limits.low)
+        context.standing.lowers(pump.name, {"power": away_w})
         for power_w, stay_s in ((away_w, AWAY_S), (was_w, 0.0)):
             await pump.set_power(power_w)
             await settle([pump], context.clock, SETTLING_S)

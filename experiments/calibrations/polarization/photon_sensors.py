@@ -58,7 +58,7 @@ class ProbesAtAnalyser:
             await turn(mount_angles(context.bench, self._name, analysis), context.clock)
             offsets[k], directions[k] = contrast(optics, analysis)
             for number, probe in enumerate(self._settings.probes):
-                await self._lighting.to_probe(probe, context.clock)
+                await self._lighting.to_probe(probe, context)
                 tags = await tags_of(context, self._detectors, self._settings.dwell)
                 h, v = (len(tags[name]) for name in self._detectors)
                 if h + v < FEWEST:
@@ -91,7 +91,7 @@ class PairsAtAnalysers:
     async def get_ready(self, context: Context) -> None:
         """Photons in, if they are not."""
         await connect(self._pair.switches, context.bench, context.clock)
-        await self._lighting.to_photons(context.clock)
+        await self._lighting.to_photons(context)
 
     async def look(self, context: Context) -> Look:
         """The basis in which the analysers stand already comes first."""

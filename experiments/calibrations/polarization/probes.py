@@ -61,7 +61,7 @@ class ProbesAtPolarimeter:
         if self._last is probes[-1][1]:
             probes.reverse()
         for number, probe in probes:
-            await self._lighting.to_probe(probe, context.clock)
+            await self._lighting.to_probe(probe, context)
             self._last = probe
             seen = await self._read(context, probe)
             if seen.dop < LEAST_DOP:

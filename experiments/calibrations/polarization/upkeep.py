@@ -105,9 +105,9 @@ class LinkUpkeep:
         context.announce(Uptime("down", f"polarization of {self.name}"))
         try:
             found = await self._search(context, trigger, began)
-            await self.lighting.to_photons(context.clock)
+            await self.lighting.to_photons(context)
         except BaseException:
-            await self.lighting.shut_probes()
+            await self.lighting.shut_probes(context)
             raise
         now = context.clock.now()
         context.announce(Uptime("up"))
@@ -121,9 +121,9 @@ class LinkUpkeep:
         context.announce(Uptime("down", f"polarization of {self.name}"))
         try:
             seen = await self.sensor.look(context)
-            await self.lighting.to_photons(context.clock)
+            await self.lighting.to_photons(context)
         except BaseException:
-            await self.lighting.shut_probes()
+            await self.lighting.shut_probes(context)
             raise
         context.announce(Uptime("up"))
         return seen
