@@ -30,6 +30,7 @@ from experiments.engine import events
 from experiments.engine.clock import RunClock
 from experiments.engine.control import RunControl
 from experiments.engine.outcome import SafetyError, State
+from experiments.engine.standing import patient
 
 EVERY_S = 0.5
 """How often interlocks are looked at, in seconds of run clock."""
@@ -64,6 +65,8 @@ class Watched:
     units: Mapping[str, str]
     """Of its signals, by their paths."""
     status: Status = Status.OK
+    _was_known: bool = False
+    """Whether all its signals have ever been known."""
     _true_since: float | None = None
 
     @property
@@ -80,6 +83,7 @@ class Watched:
         """Judge it by the signals that are known and fresh. Returns whether its status has changed."""
         before = self.status
         known = self.units.keys() <= values.keys()
+        self._was_known |= known
         if before in (Status.OK, Status.LATCHED):
             if not known:
                 self.status = Status.STALE
@@ -121,6 +125,8 @@ class Watched:
             Status.STALE: f"has tripped: not known for {format_si(self.interlock.fresh, 's')}",
             Status.LATCHED: "is over and latched; `bellbench runs resume` lets the run go on",
         }[self.status]
+        if self.status is Status.STALE and not self._was_known:
+            words = "has tripped: not known so far"
         more = f". {self.interlock.message}" if self.interlock.message and self.blocks else ""
         return f"interlock {self.name} {words} ({shown}){more}"
 
@@ -174,8 +180,27 @@ class Interlocks:
     async def begin(self) -> None:
         """The first look, at instruments that are open. Raises InterlockError for those that abort; one
         that pauses holds the run from its beginning."""
-        await self.look()
+        await self.first_look()
         self._raise()
+
+    async def first_look(self) -> None:
+        """Look at all of them, when nothing is known yet: a reading that is slow is waited for until its
+        interlock takes a signal for unknown. By the wall clock: the run's may stand still."""
+        async with self._looking:
+            began = time.monotonic()
+            await self._read_all()
+            while self._is_awaited(time.monotonic() - began):
+                await self._read_all()
+            self._judge_now()
+
+    def _is_awaited(self, waited_s: float) -> bool:
+        """Whether a reading is under way without which an interlock is not known, and may still come."""
+        return any(
+            path not in self._values and path.partition(".")[0] in self._reading
+            for watched in self.watched
+            if waited_s < watched.interlock.fresh
+            for path in watched.units
+        )
 
     async def watch(self) -> None:
         """Look again and again, until one that aborts has tripped: then raises InterlockError. Ends its
@@ -202,8 +227,11 @@ class Interlocks:
             if not self.watched or waited_s < EVERY_S:
                 return
             await self._read_all()
-            self._looked_at, self._looked_at_wall = self.clock.now(), time.monotonic()
-            self._judge(self._looked_at)
+            self._judge_now()
+
+    def _judge_now(self) -> None:
+        self._looked_at, self._looked_at_wall = self.clock.now(), time.monotonic()
+        self._judge(self._looked_at)
 
     def _judge(self, now: float) -> None:
         for watched in self.watched:
@@ -278,7 +306,7 @@ class Interlocks:
     async def _read(self, name: str, controls: list[Control]) -> None:
         for control in controls:
             try:
-                value = await control.read()
+                value = await patient(control.read)
             except InstrumentError:
                 continue  # it gets old
             self._store(f"{name}.{control.name}", value, self.clock.now())

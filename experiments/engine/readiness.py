@@ -171,7 +171,7 @@ async def _interlocks(
     watch = Interlocks(
         interlocks, instruments, testbed.detectors, WallClock(), lambda: None, note, RunControl()
     )
-    await watch.look()
+    await watch.first_look()
     judged = [watched for watched in watch.watched if not watched.needs_tags]
     problems = [told[w.name] for w in judged if w.blocks]
     warned = [told[w.name] for w in judged if w.status is not Status.OK and not w.blocks]
