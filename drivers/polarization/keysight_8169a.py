@@ -13,8 +13,12 @@ from drivers.capabilities import Control, Identity, Limits, PolarizationControll
 from drivers.errors import RefusedError
 from drivers.gate import sets
 from drivers.making_safe import insist
-from drivers.scpi import Scpi, text_line
+from drivers.scpi import Scpi, TextLine
+from drivers.transports.tcp_text import TcpTextLine
+from drivers.transports.visa import VisaLine
 
+PROBE = ("*IDN?", r"[^,]*(,[^,]*){3}")
+"""Through a gateway: no other answer has four fields."""
 POLARIZER, QUARTER, HALF = ":POS:POL", ":POS:QUAR", ":POS:HALF"
 TAKEN_DEG = 0.1
 """How far the angle taken may be from the one sent: half a step of the motors, which is "about 0.18 deg",
@@ -35,13 +39,19 @@ class Keysight8169a(PolarizationController):
     protocol = "keysight_8169a.md, completeness 2"
     doubts = (
         "Old firmware is said to lock up under long back-to-back moves until it is power-cycled.",
+        "What a gateway does with an answer whose connection has ended is not in the notes: each connection "
+        "over tcp begins with *IDN?, and what comes before its answer is dropped.",
         "That an angle reads back as it was set, not as the motors' steps have it, is known from one public "
         "driver.",
     )
 
     def __init__(self, name: str, address: Address, settings: Settings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)
-        self._line = text_line(name, address, deadline)
+        self._line: TextLine
+        if address.scheme == "visa":
+            self._line = VisaLine(name, address, deadline)
+        else:
+            self._line = TcpTextLine(name, address, deadline, ending="\n", probe=PROBE)
         self._scpi = Scpi(name, address, self._line)
 
     async def open(self) -> None:

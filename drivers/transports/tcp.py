@@ -119,7 +119,8 @@ class TcpLine:
 
     `greeting` is how the text ends that the server sends on its own after each connect. A server that
     `talks` may send at any time; from others, bytes that nobody asked for mean that the line is out of
-    step, and it is opened anew before the next question.
+    step, and it is opened anew before the next question. `begin` is held on each connection before its first
+    exchange, as a part of it.
     """
 
     def __init__(
@@ -131,12 +132,14 @@ class TcpLine:
         port: int | None = None,
         greeting: bytes = b"",
         talks: bool = False,
+        begin: Callable[[Peer], Awaitable[None]] | None = None,
     ) -> None:
         self.name, self.address, self.deadline = name, address, deadline
         self.port = port or address.port
-        self._greeting, self._talks = greeting, talks
+        self._greeting, self._talks, self._begin = greeting, talks, begin
         self._lock = asyncio.Lock()
         self._peer: Peer | None = None
+        self._begun: Peer | None = None
         self._hung_up = False
 
     @property
@@ -170,6 +173,9 @@ class TcpLine:
             in_step = False
             try:
                 async with asyncio.timeout(seconds if seconds < math.inf else None):
+                    if self._begin is not None and peer is not self._begun:
+                        await self._begin(peer)
+                        self._begun = peer
                     yield peer
                 in_step = True
             except TimeoutError as error:

@@ -29,10 +29,9 @@ class TcpFrameLine(Generic[FrameT]):
         decoder: Callable[[], Decoder[FrameT]],
         probe: Probe[FrameT],
     ) -> None:
-        self._line = TcpLine(name, address, deadline)
+        self._line = TcpLine(name, address, deadline, begin=self._begin)
         self._new_decoder, self._probe = decoder, probe
         self._decoder = decoder()
-        self._probed: Peer | None = None
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +48,6 @@ class TcpFrameLine(Generic[FrameT]):
     async def send(self, data: bytes, command: str) -> None:
         """Send a frame that has no answer, or none now. Raises ConnectError, DeadlineError, LineError."""
         async with self._line.exchange(command) as peer:
-            await self._begin(peer)
             peer.send(data)
 
     async def ask(
@@ -63,18 +61,15 @@ class TcpFrameLine(Generic[FrameT]):
         """
 
         async def dialogue(peer: Peer) -> FrameT:
-            await self._begin(peer)
             peer.send(request)
             return await self._hear(peer, matches)
 
         return await self._line.converse(command, dialogue, retry=retry)
 
     async def _begin(self, peer: Peer) -> None:
-        if peer is not self._probed:
-            self._decoder = self._new_decoder()
-            peer.send(self._probe.request)
-            await self._hear(peer, self._probe.matches)
-            self._probed = peer
+        self._decoder = self._new_decoder()
+        peer.send(self._probe.request)
+        await self._hear(peer, self._probe.matches)
 
     async def _hear(self, peer: Peer, matches: Callable[[FrameT], bool]) -> FrameT:
         while True:  # byte by byte, so that what follows the frame stays unread

@@ -31,7 +31,8 @@ MOVE = [*told(b":ABOR\n"), *told(b":POS:QUAR 30.00;:POS:HALF 45.00\n")]
 
 @asynccontextmanager
 async def bench(*dialogues: Sequence[Exchange], deadline: float = 5.0) -> AsyncIterator[Keysight8169a]:
-    async with served(ScriptedPeer(*dialogues)) as (port,):
+    """Each connection begins with the probe."""
+    async with served(ScriptedPeer(*([IDENTITY, *dialogue] for dialogue in dialogues))) as (port,):
         plates = Keysight8169a("plates", Address.parse(f"tcp://127.0.0.1:{port}"), Settings(), deadline)
         try:
             yield plates
@@ -112,6 +113,29 @@ async def test_a_controller_that_has_locked_up_ends_at_the_deadline() -> None:
         with pytest.raises(DeadlineError, match=r"plates.*\*OPC\?"):
             await plates.is_settled()
         assert await plates.is_settled()
+
+
+async def test_behind_a_gateway_a_late_answer_is_not_taken_for_the_next() -> None:
+    answers = dict([IDENTITY, *PLATES])
+    late = b""
+
+    async def gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The instrument does not notice that a connection is another, and answers in order."""
+        nonlocal late
+        while question := await reader.readline():
+            if question == b":POS:POL?\n":
+                late = b"12.00\n"
+            else:
+                writer.write(late + answers[question])
+                late = b""
+        writer.close()
+
+    async with served(gateway) as (port,):
+        plates = Keysight8169a("plates", Address.parse(f"tcp://127.0.0.1:{port}"), Settings(), 0.1)
+        with pytest.raises(DeadlineError, match=r"plates.*:POS:POL\?"):
+            await plates.polarizer()
+        assert await plates.angles() == pytest.approx((math.radians(30.0), math.radians(45.0)))
+        await plates.close()
 
 
 async def test_garbage_is_a_protocol_error() -> None:
