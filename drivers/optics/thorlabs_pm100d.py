@@ -15,6 +15,10 @@ POWER_SENSOR = 1
 """Flag of a sensor that measures power, in the last field of `SYST:SENS:IDN?`."""
 OVER_RANGE = 9e37
 """Readings from here on are no powers: over-range reads as 9.9E37 (confidence M)."""
+SAMPLE_S = 3e-3
+"""How long one of the samples takes over which the meter averages: "about"."""
+LONGEST_S = 60.0
+"""A reading that would take longer than this is not waited for; our choice."""
 WAVELENGTH_STEP_M = 0.5e-9
 """How far the wavelength taken may be from the one asked; half a nanometre, our choice: the table
 does not state the meter's rounding."""
@@ -99,7 +103,8 @@ class ThorlabsPm100d(PowerMeter):
         return 1e-9 * await self._number("SENS:CORR:WAV?")
 
     async def power(self) -> float:
-        """A new reading of the power in watts, whichever unit the meter shows.
+        """A new reading of the power in watts, whichever unit the meter shows. It takes as long as the
+        average over so many samples as the meter is set to.
 
         Raises RefusedError when the light is more than the meter's present range holds.
         """
@@ -107,7 +112,8 @@ class ThorlabsPm100d(PowerMeter):
         if unit not in ("W", "DBM"):
             await self.close()
             raise ProtocolError(self.name, str(self.address), f"SENS:POW:UNIT? was answered by {unit!r}")
-        reading = await self._number("MEAS:POW?")
+        averages = await self._number("SENS:AVER?")
+        reading = await self._number("MEAS:POW?", patience=min(max(averages, 1.0) * SAMPLE_S, LONGEST_S))
         if abs(reading) >= OVER_RANGE:
             raise RefusedError(
                 self.name, str(self.address), f"MEAS:POW? gave {reading:g}: the light is over the range",
@@ -115,8 +121,8 @@ class ThorlabsPm100d(PowerMeter):
             )  # fmt: skip
         return reading if unit == "W" else 1e-3 * 10 ** (reading / 10)
 
-    async def _number(self, question: str) -> float:
-        answer = await self._line.query(question, retry=True)
+    async def _number(self, question: str, *, patience: float = 0.0) -> float:
+        answer = await self._line.query(question, retry=True, patience=patience)
         try:
             number = float(answer)
         except ValueError:

@@ -47,6 +47,7 @@ class VisaLine:
         self._lock = asyncio.Lock()
         self._worker: ThreadPoolExecutor | None = None
         self._left_behind: asyncio.Future[None] | None = None
+        self._patience = 0.0  # of the last exchange
         self._handle: MessageBasedResource | None = None  # of the worker thread
         self._is_open = False
 
@@ -73,28 +74,30 @@ class VisaLine:
         """Send a command that has no answer. Raises ConnectError, LineError."""
         await self._exchange(command, lambda: self._send(command))
 
-    async def query(self, command: str, *, retry: bool = False) -> str:
+    async def query(self, command: str, *, retry: bool = False, patience: float = 0.0) -> str:
         """Send a command and return its answer, without the line end.
 
         With `retry`, for questions that change nothing, a line that breaks is opened anew and the
-        question asked once more. Raises ConnectError, DeadlineError, LineError.
+        question asked once more. With `patience`, for answers that have to be measured first, the answer may
+        take so many seconds longer than the deadline. Raises ConnectError, DeadlineError, LineError.
         """
         try:
-            return await self._exchange(command, lambda: self._ask(command))
+            return await self._exchange(command, lambda: self._ask(command, patience), patience)
         except LineError:
             if not retry:
                 raise
-        return await self.query(command)
+        return await self.query(command, patience=patience)
 
-    async def _exchange(self, command: str, work: Callable[[], T]) -> T:
+    async def _exchange(self, command: str, work: Callable[[], T], patience: float = 0.0) -> T:
         async with self._lock:
             await self._connect()
             try:
-                return await self._in_thread(work)
+                return await self._in_thread(work, patience)
             except (_SilenceError, TimeoutError) as error:
                 raise DeadlineError(
                     self.name, str(self.address),
-                    f"{command} was not answered within {self.deadline:g} s; what came: {error or 'nothing'}",
+                    f"{command} was not answered within {self.deadline + patience:g} s; "
+                    f"what came: {error or 'nothing'}",
                     "See that the instrument is on and not busy with another program",
                 ) from error  # fmt: skip
             except Exception as error:  # pyvisa-py lets through whatever its sockets raise
@@ -116,18 +119,19 @@ class VisaLine:
             ) from error  # fmt: skip
         self.identification, self._is_open = identification, True
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T], patience: float = 0.0) -> T:
         """Run `work` in the worker thread. Whatever goes wrong, the handle is closed after it."""
         if self._left_behind is not None:
-            await asyncio.wait([self._left_behind], timeout=self.deadline + GRACE_S)
+            await asyncio.wait([self._left_behind], timeout=self.deadline + self._patience + GRACE_S)
             if not self._left_behind.done():
                 raise TimeoutError("an earlier exchange still blocks the line")
             self._left_behind = None
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"visa {self.name}")
+        self._patience = patience
         future = asyncio.get_running_loop().run_in_executor(self._worker, work)
         try:
-            async with asyncio.timeout(self.deadline + GRACE_S):
+            async with asyncio.timeout(self.deadline + patience + GRACE_S):
                 return await asyncio.shield(future)
         except BaseException:
             # The thread may still be in a read. It ends by its own deadline; only then is closed.
@@ -172,11 +176,11 @@ class VisaLine:
             raise ConnectionError("not open")
         self._handle.write(command)
 
-    def _ask(self, command: str) -> str:
+    def _ask(self, command: str, patience: float = 0.0) -> str:
         from pyvisa.constants import StatusCode
         from pyvisa.errors import VisaIOError
 
-        end = time.monotonic() + self.deadline
+        end = time.monotonic() + self.deadline + patience
         self._send(command)
         answer = bytearray()
         while not answer.endswith((self._ending.encode(), b"\n")):

@@ -20,6 +20,7 @@ TABLE = {
     "SENS:CORR:WAV? MAX": "1.70000000E+03",
     "SENS:CORR:WAV?": "1.55000000E+03",
     "SENS:POW:UNIT?": "W",
+    "SENS:AVER?": "1",
     "MEAS:POW?": "1.23456789E-06",
     "SYST:ERR?": '-222,"Data out of range"',
 }
@@ -172,6 +173,30 @@ async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard
         peer.late.set()
         assert await meter.power() == 1.23456789e-6
         assert peer.connections == 2
+
+
+async def test_an_average_over_many_samples_may_take_longer_than_the_deadline() -> None:
+    peer = Meter()
+    peer.table["SENS:AVER?"] = "1000"  # of 3 ms each
+    peer.next["MEAS:POW?"] = [SILENCE]
+    async with bench(peer, deadline=0.2) as meter:
+        reading = asyncio.create_task(meter.power())
+        await peer.asked.wait()
+        await asyncio.wait([reading], timeout=0.8)  # longer than the deadline and the thread's grace
+        peer.late.set()
+        assert await reading == 7.7e-7
+
+
+async def test_a_reading_given_up_is_waited_for_before_the_next() -> None:
+    peer = Meter()
+    peer.table["SENS:AVER?"] = "1000"
+    peer.next["MEAS:POW?"] = [SILENCE]
+    async with bench(peer, deadline=0.2) as meter:
+        await cancel_once(peer.asked, meter.power())
+        asking = asyncio.create_task(meter.wavelength())
+        await asyncio.wait([asking], timeout=0.8)
+        peer.late.set()
+        assert await asking == pytest.approx(1550e-9)
 
 
 async def test_half_an_answer_is_quoted() -> None:
