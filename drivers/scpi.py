@@ -5,6 +5,7 @@ what others left in the queue, sends, and reads the queue again, so an error is 
 command. An answer that makes no sense closes the line: nobody knows what comes next on it.
 """
 
+import asyncio
 import math
 import re
 from typing import Protocol
@@ -39,12 +40,20 @@ def text_line(name: str, address: Address, deadline: float, *, ending: str = "\n
 
 class Scpi:
     """Questions and commands on a line, for the instrument called `name`. `error_query` takes one entry from
-    the error queue, which begins with its number; 0 is no error."""
+    the error queue, which begins with its number; 0 is no error. `rest_s` is how many seconds an instrument
+    wants to be left alone after a command that it is told."""
 
     def __init__(
-        self, name: str, address: Address, line: TextLine, *, error_query: str = "SYST:ERR?"
+        self,
+        name: str,
+        address: Address,
+        line: TextLine,
+        *,
+        error_query: str = "SYST:ERR?",
+        rest_s: float = 0.0,
     ) -> None:
         self.name, self.address, self.line, self.error_query = name, address, line, error_query
+        self.rest_s = rest_s
 
     async def open(self, manufacturer: str, model: str, remedy: str) -> Identity:
         """Open the line and see who answers: both words begin what the identity says, in any case.
@@ -94,6 +103,7 @@ class Scpi:
         """Send a command and see that the instrument has taken it. Raises RefusedError with its own text."""
         await self.errors()
         await self.line.write(command)
+        await asyncio.sleep(self.rest_s)
         if errors := await self.errors():
             raise RefusedError(
                 self.name, str(self.address), f"{command} was refused: {self.error_query} gave {errors[0]}"

@@ -1,9 +1,11 @@
 """Polatis (HUBER+SUHNER) optical matrix switch, SCPI over TCP.
 
 Written from the protocol notes (`polatis_switch.md`). The instrument numbers its ports through: inputs are 1
-to N, outputs N+1 to N+M. Commands have no answer; whether one was taken, the error queue says (confidence M).
+to N, outputs N+1 to N+M. Commands have no answer. Whether one was refused, the error queue says (confidence
+M); whether it was heard at all, only the connections that it shows.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 
@@ -11,11 +13,16 @@ from pydantic import Field
 
 from drivers.address import Address
 from drivers.capabilities import Identity, Limits, OpticalSwitch, Settings
+from drivers.errors import RefusedError
 from drivers.scpi import Scpi
 from drivers.transports.tcp_text import TcpTextLine
 
 CONNECTIONS = r"\(@([\d,]*)\),\(@([\d,]*)\)"
 """`(@1,2),(@26,25)`: inputs, and the outputs to which they lead in the same order."""
+
+
+REST_S = 0.1
+"""Between a command and what comes next: "old firmware loses fast ones"."""
 
 
 class PolatisSettings(Settings):
@@ -34,7 +41,8 @@ class PolatisSwitch(OpticalSwitch):
     protocol = "polatis_switch.md, completeness 3"
     doubts = (
         "That a command it does not take is told by the error queue is known from one public driver.",
-        "Whether a connection is shown before or after its mirrors have moved (10 to 25 ms) is not known.",
+        "Whether a connection is shown before or after its mirrors have moved (10 to 25 ms) is not known; "
+        "one that is not shown 0.1 s after the command counts as refused.",
     )
     settings_model = PolatisSettings
     settings: PolatisSettings
@@ -42,7 +50,9 @@ class PolatisSwitch(OpticalSwitch):
     def __init__(self, name: str, address: Address, settings: PolatisSettings, deadline: float = 2.0) -> None:
         super().__init__(name, address, settings, deadline)
         line = TcpTextLine(name, address, deadline, ending="\n")
-        self._scpi = Scpi(name, address, line, error_query=":syst:err?")
+        self._scpi = Scpi(name, address, line, error_query=":syst:err?", rest_s=REST_S)
+        self._changing = asyncio.Lock()
+        """Held from a command until its effect has been seen."""
         self._wanted: dict[int, int | None] = {}  # what was asked for since the line was opened
 
     async def open(self) -> None:
@@ -72,15 +82,30 @@ class PolatisSwitch(OpticalSwitch):
     async def connect(self, input_: int, output: int) -> None:
         self._check("input", input_, self.inputs)
         self._check("output", output, self.outputs)
-        await self._scpi.tell(f":oxc:swit:conn:add (@{input_}),(@{self.settings.inputs + output})")
+        command = f":oxc:swit:conn:add (@{input_}),(@{self.settings.inputs + output})"
+        async with self._changing:
+            await self._change(command, input_, output)
         self._wanted = {i: o for i, o in self._wanted.items() if o != output} | {input_: output}
 
     async def disconnect(self, input_: int) -> None:
         self._check("input", input_, self.inputs)
-        # An input that leads nowhere is left alone: whether taking it away is an error the notes do not say.
-        if input_ in await self.connections():
-            await self._scpi.tell(f":oxc:swit:conn:sub (@{input_}),(@)")
+        async with self._changing:
+            # An input that leads nowhere is left alone: whether taking it away is an error is not known.
+            if input_ in await self.connections():
+                await self._change(f":oxc:swit:conn:sub (@{input_}),(@)", input_, None)
         self._wanted[input_] = None
+
+    async def _change(self, command: str, input_: int, output: int | None) -> None:
+        """Tell a command and see that the input leads where it shall."""
+        await self._scpi.tell(command)
+        found = (await self.connections()).get(input_)
+        if found != output:
+            raise RefusedError(
+                self.name, str(self.address),
+                f"{command} had no effect: input {input_} leads to {found or 'no output'}, and "
+                f"{self._scpi.error_query} tells no error",
+                "Old firmware loses commands that come fast: try again",
+            )  # fmt: skip
 
     async def connections(self) -> Mapping[int, int]:
         question = ":oxc:swit:conn:stat?"

@@ -41,8 +41,8 @@ class Keysight8169a(PolarizationController):
         "Old firmware is said to lock up under long back-to-back moves until it is power-cycled.",
         "What a gateway does with an answer whose connection has ended is not in the notes: each connection "
         "over tcp begins with *IDN?, and what comes before its answer is dropped.",
-        "*OPC? is taken to answer 0 while the plates turn, since clients are said to poll it; were its 1 held "
-        "back until they stand, as IEEE 488.2 has it, a turn longer than the deadline would end in an error.",
+        "That *OPC? answers 0 while the plates turn is taken from clients that poll it; were its 1 held back "
+        "until they stand, as IEEE 488.2 has it, a turn longer than the deadline would end in an error.",
         "That an angle reads back as it was set, not as the motors' steps have it, is known from one public "
         "driver.",
     )

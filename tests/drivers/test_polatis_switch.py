@@ -41,8 +41,7 @@ async def test_the_example_of_the_notes() -> None:
     async with bench(server) as switch:
         await switch.open()
         assert server.commands == []
-        await switch.connect(1, 3)
-        await switch.connect(2, 2)
+        await asyncio.gather(switch.connect(1, 3), switch.connect(2, 2))
         assert server.commands == [":oxc:swit:conn:add (@1),(@27)", ":oxc:swit:conn:add (@2),(@26)"]
         assert b":oxc:swit:conn:add (@1),(@27)\n" in server.raw
         assert await switch.connections() == {1: 3, 2: 2}
@@ -54,20 +53,49 @@ async def test_the_example_of_the_notes() -> None:
 async def test_it_has_settled_when_it_shows_what_was_asked_for() -> None:
     server = TableServer(TABLE)
     async with bench(server) as switch:
-        server.table[":oxc:swit:conn:stat?"] = "(@),(@)"
         await switch.connect(1, 3)
+        server.table[":oxc:swit:conn:stat?"] = "(@),(@)"
         assert not await switch.is_settled()
         assert await switch.connections() == {}
         server.table[":oxc:swit:conn:stat?"] = "(@1),(@27)"
         assert await switch.is_settled()
-        await switch.connect(2, 3)  # takes the output from input 1
         server.table[":oxc:swit:conn:stat?"] = "(@2),(@27)"
+        await switch.connect(2, 3)  # takes the output from input 1
         assert await switch.is_settled()
+
+
+async def test_a_command_that_was_lost_is_a_refusal() -> None:
+    server = TableServer(TABLE)
+    async with bench(server) as switch:
+        with pytest.raises(RefusedError, match=r"add \(@1\),\(@26\) had no effect: input 1 leads to 3,"):
+            await switch.connect(1, 2)
+        with pytest.raises(RefusedError, match=r"sub \(@2\),\(@\) had no effect"):
+            await switch.disconnect(2)
+        assert await switch.is_settled()
+
+
+async def test_after_a_command_it_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TableServer(TABLE)
+    last_heard: list[str] = []
+    nap = asyncio.sleep
+
+    async def rest(seconds: float) -> None:
+        assert seconds >= 0.1
+        while not server.commands:
+            await nap(0.001)
+        last_heard.append(server.heard[-1])
+
+    async with bench(server) as switch:
+        await switch.open()
+        monkeypatch.setattr("drivers.scpi.asyncio.sleep", rest)
+        await switch.connect(1, 3)
+    assert last_heard == [":oxc:swit:conn:add (@1),(@27)"]
 
 
 async def test_an_input_that_leads_nowhere_is_not_taken_away_again() -> None:
     server = TableServer(TABLE)
     async with bench(server) as switch:
+        server.next[":oxc:swit:conn:stat?"] = ["(@1,2),(@27,26)", "(@1),(@27)"]
         await switch.disconnect(2)
         await switch.disconnect(3)
         assert server.commands == [":oxc:swit:conn:sub (@2),(@)"]
@@ -143,5 +171,5 @@ WORDS = st.one_of(
 @given(st.lists(WORDS, max_size=40))
 def test_no_answer_crashes_the_driver(answers: list[str]) -> None:
     switch = PolatisSwitch("matrix", Address.parse("tcp://127.0.0.1:1"), PolatisSettings(inputs=2, outputs=2))
-    switch._scpi.line = CannedText(answers)
+    switch._scpi.line, switch._scpi.rest_s = CannedText(answers), 0.0
     asyncio.run(try_everything(switch))
