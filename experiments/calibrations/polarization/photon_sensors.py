@@ -3,13 +3,18 @@ photon pairs themselves."""
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from experiments.calibrations.delays import DelayCalibration
+from experiments.calibrations.pair_delays import tracked_delays
 from experiments.calibrations.polarization.counting import PairPeak, ps, tags_of
 from experiments.calibrations.polarization.lighting import Lighting
 from experiments.calibrations.polarization.probes import reference_of
 from experiments.calibrations.polarization.search import Look, probed
 from experiments.calibrations.polarization.sphere import Floats, unit
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.compensation import Compensation
 from experiments.config.settings import PairSettings
 from experiments.engine.bench import Bench
@@ -100,6 +105,8 @@ class PairsAtAnalysers:
         for k, (basis, sign) in enumerate(self._bases):
             await turn(basis.angles(context.bench, self._pair.analysers), context.clock)
             tags = await tags_of(context, (*first, *second), self._settings.dwell)
+            late_ps = self._delays_ps(context)
+            tags = {name: times + late_ps[name] for name, times in tags.items()}
             counts = await self._peak.coincidences(
                 tags, first, second, ps(self._pair.window), ps(self._pair.window_centre)
             )
@@ -113,6 +120,19 @@ class PairsAtAnalysers:
             errors[k] = (1 - sign * correlation) / 2
         self._bases.reverse()
         return Look(float(errors.mean()), len(BASES), pair_fidelity=float(1 - errors.sum()))
+
+    def _delays_ps(self, context: Context) -> dict[str, int]:
+        """What makes both outputs of each analyser equally late, as far as that is calibrated. What lies
+        between the analysers stays as it is: it is found anew whenever delays are."""
+        known: Mapping[str, int] = {}
+        bench, names = context.bench, [name for both in self._detectors for name in both]
+        tracker = context.calibrations.find(tracked_delays(self._pair.analysers), DelayTracker)
+        if tracker is not None:
+            by_channel = tracker.delays_at(context.tags.now_ps)
+            known = {name: by_channel.get(bench.channel(name), 0) for name in names}
+        elif (calibrated := context.calibrations.find("delays", DelayCalibration)) is not None:
+            known = calibrated.delays_ps()
+        return {name: known.get(name, 0) - known.get(both[0], 0) for both in self._detectors for name in both}
 
 
 def contrast(optics: AnalyserOptics, analysis: Analysis) -> tuple[float, Floats]:
