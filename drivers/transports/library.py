@@ -3,7 +3,8 @@
 What it guarantees: calls are made one after the other in one worker thread, so that the event loop never
 waits, and nobody else's; each has a deadline. A call that has overstayed its deadline cannot be broken off:
 it goes on in its thread, its result is dropped, and the next call begins behind it, or ends by its own
-deadline without having begun.
+deadline without having begun. That holds for a call after closing too: what a call that was given up has
+opened is closed before another opens it.
 """
 
 import asyncio
@@ -22,14 +23,17 @@ class LibraryThread:
     def __init__(self, name: str, address: str, deadline: float) -> None:
         self._name, self._address, self._deadline = name, address, deadline
         self._worker: ThreadPoolExecutor | None = None
+        self._closing: asyncio.Future[object] | None = None
 
     async def call(self, command: str, work: Callable[[], T], deadline: float | None = None) -> T:
         """What `work` returns; `command` names it in errors. Raises DeadlineError, and what `work` raises."""
         seconds = self._deadline if deadline is None else deadline
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"library {self._name}")
         try:
             async with asyncio.timeout(seconds):
+                if self._closing is not None:
+                    await asyncio.wait([self._closing])
+                if self._worker is None:
+                    self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"library {self._name}")
                 return await asyncio.get_running_loop().run_in_executor(self._worker, work)
         except TimeoutError as error:
             raise DeadlineError(
@@ -44,7 +48,7 @@ class LibraryThread:
         worker, self._worker = self._worker, None
         if worker is None:
             return
-        closing = asyncio.get_running_loop().run_in_executor(worker, last)
-        closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._closing = asyncio.get_running_loop().run_in_executor(worker, last)
+        self._closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         worker.shutdown(wait=False)
-        await asyncio.wait([closing], timeout=self._deadline)
+        await asyncio.wait([self._closing], timeout=self._deadline)

@@ -43,6 +43,25 @@ async def test_a_call_that_does_not_return_ends_at_the_deadline_and_the_next_sta
     assert calls == ["closed"]
 
 
+async def test_a_call_after_closing_stays_behind_a_call_that_has_not_returned(thread: LibraryThread) -> None:
+    release, calls = threading.Event(), list[str]()
+    with pytest.raises(DeadlineError):
+        await thread.call("hang", lambda: release.wait(5), 0.1)
+    closing = asyncio.create_task(thread.close(lambda: calls.append("closed")))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(DeadlineError, match="never"):
+        await thread.call("never", lambda: calls.append("never"), 0.1)
+    opening = asyncio.create_task(thread.call("open", lambda: calls.append("opened")))
+    await asyncio.sleep(0)
+    release.set()
+    await opening
+    assert calls == ["closed", "opened"]
+    await thread.close(lambda: None)
+
+
 async def test_the_event_loop_goes_on_during_a_call(thread: LibraryThread) -> None:
     release = threading.Event()
     call = asyncio.create_task(thread.call("wait", lambda: release.wait(5)))
