@@ -11,6 +11,7 @@ All methods belong to one event loop; they are not for other threads.
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import secrets
 import sqlite3
@@ -99,7 +100,7 @@ class Publisher:
         self._changes: dict[str, int] = {}
         self._newest: dict[str, Outgoing] = {}  # of each retained topic
         self._delivered: dict[str, Outgoing] = {}  # of each retained topic, the last
-        self._unstored: list[Outgoing] = []
+        self._unstored: list[tuple[Importance, int, Outgoing]] = []  # a heap: the least important first
         self._refused = 0
         self._hello: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._fresh, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -150,7 +151,10 @@ class Publisher:
 
     async def stored(self) -> None:
         """Return when everything published so far is in the outbox, or was there and has been sent."""
-        await self._in_thread(self._store_now)
+        waiting, self._unstored = self._unstored, []
+        messages = sorted((message for *_, message in waiting), key=lambda message: message.seq)
+        # What was taken out goes into the outbox even when nobody waits for it any more.
+        await asyncio.shield(self._in_thread(self._outbox.put, messages))
 
     async def __aenter__(self) -> Self:
         self._tasks = [
@@ -174,6 +178,7 @@ class Publisher:
                     await asyncio.wait({task}, timeout=0.1)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WRITE_S):
+                    await self.stored()
                     await self._in_thread(self._close)
             self._thread.shutdown(wait=False)
 
@@ -188,11 +193,10 @@ class Publisher:
             return
         if message.retain:
             self._newest[topic] = message
-        if len(self._unstored) >= _MOST_UNSTORED:
-            least = min(self._unstored, key=lambda waiting: (waiting.importance, waiting.seq))
-            self._unstored.remove(least)
+        heapq.heappush(self._unstored, (message.importance, message.seq, message))
+        if len(self._unstored) > _MOST_UNSTORED:
+            heapq.heappop(self._unstored)
             self._refused += 1
-        self._unstored.append(message)
         self._fresh.set()
 
     def _numbers(self, topic: str) -> tuple[int, int]:
@@ -216,21 +220,15 @@ class Publisher:
         while True:
             await self._fresh.wait()
             self._fresh.clear()
-            await self._in_thread(self._store_now)
+            await self.stored()
             self._news.set()
 
-    def _store_now(self) -> None:
-        fresh, self._unstored = self._unstored, []
-        if fresh:
-            self._outbox.put(fresh)
-
     def _close(self) -> None:
-        self._store_now()
         self.left = len(self._outbox)
         self._outbox.close()
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+    def _in_thread(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     # From the outbox to the broker.
 

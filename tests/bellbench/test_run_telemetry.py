@@ -230,7 +230,7 @@ async def test_the_guardian_speaks_for_a_run_that_cannot(tmp_path: Path) -> None
     async with EmbeddedBroker(0) as broker:
         here = {"host": broker.host, "port": broker.port, "root": "bellbench", "site": "toy"}
         for name in ("a", "b"):
-            leave(tmp_path / name, here | ({"port": 1} if name == "b" else {}), "the run's last")
+            await leave(tmp_path / name, here | ({"port": 1} if name == "b" else {}), "the run's last")
             await asyncio.to_thread(tell, tmp_path / name, "the run was killed; 3 of 3 instruments safe")
         view = RunView()
         for message in await retained(Line(broker.host, broker.port), root="bellbench"):
@@ -363,9 +363,9 @@ async def test_the_line_is_written_down_without_secrets(
         line_from(about)
 
 
-def leave(folder: Path, about: dict[str, object], text: str) -> None:
+async def leave(folder: Path, about: dict[str, object], text: str) -> None:
     """An outbox as a killed run leaves it."""
-    folder.mkdir(parents=True)
+    await asyncio.to_thread(folder.mkdir, parents=True)
     publisher = Publisher(
         Line("127.0.0.1", 1),
         site="toy",
@@ -373,14 +373,15 @@ def leave(folder: Path, about: dict[str, object], text: str) -> None:
         outbox=Outbox(folder / "outbox.sqlite", about=about),
     )
     publisher.publish_event(Event(level="info", text=text))
+    await publisher.stored()
     publisher._close()
 
 
 async def test_the_next_run_for_the_same_broker_sends_what_an_earlier_one_left(tmp_path: Path) -> None:
     async with EmbeddedBroker(0) as broker:
         here = {"host": broker.host, "port": broker.port, "root": "bellbench"}
-        leave(tmp_path / "a", here, "left by a")
-        leave(tmp_path / "b", here | {"port": 1}, "for another broker")
+        await leave(tmp_path / "a", here, "left by a")
+        await leave(tmp_path / "b", here | {"port": 1}, "for another broker")
         (tmp_path / "c").mkdir()
         (tmp_path / "c/outbox.sqlite").write_bytes(b"no database" * 100)
         found = leftovers_for(here, tmp_path)
@@ -400,8 +401,8 @@ async def test_the_next_run_for_the_same_broker_sends_what_an_earlier_one_left(t
 async def test_flush_sends_each_to_its_own_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with EmbeddedBroker(0) as broker:
         here = {"host": broker.host, "port": broker.port, "root": "bellbench"}
-        leave(tmp_path / "a", here, "left by a")
-        leave(tmp_path / "b", here | {"port": 1}, "for another broker")
+        await leave(tmp_path / "a", here, "left by a")
+        await leave(tmp_path / "b", here | {"port": 1}, "for another broker")
         code = await asyncio.to_thread(call, ["telemetry", "flush", "--runs", str(tmp_path)])
     said = capsys.readouterr()
     assert code == 3
@@ -420,6 +421,7 @@ async def test_a_state_that_was_left_does_not_undo_a_newer_one(tmp_path: Path) -
         old = Publisher(line, site="toy", run="old", outbox=Outbox(folder / "outbox.sqlite", about=here))
         old.publish_device_state("alice", "pump", DeviceState(condition="ready"))
         old.publish_state(RunState(state="running"))
+        await old.stored()
         old._close()
         async with Publisher(line, site="toy", run="new") as new:
             new.publish_device_state("alice", "pump", DeviceState(condition="safe"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 import threading
@@ -13,7 +14,9 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from telemetry import contract
 from telemetry.broker import EmbeddedBroker
+from telemetry.contract import Importance
 from telemetry.line import Line, connect
 from telemetry.messages import Estimate, Event, Rates, Result, RunState
 from telemetry.outbox import Outbox, Outgoing
@@ -205,8 +208,47 @@ async def test_memory_is_bounded_while_the_disk_hangs(monkeypatch: pytest.Monkey
     for n in range(100):
         run.publish_rates(Rates(fourfolds=n))
     assert (len(run._unstored), run.dropped) == (10, 91)
-    assert b"first" in run._unstored[0].payload
-    assert b'"fourfolds":99' in run._unstored[-1].payload
+    await run.stored()
+    first, *_, last = run._outbox.take(99)
+    assert b"first" in first.payload
+    assert b'"fourfolds":99' in last.payload
+
+
+async def test_what_is_published_while_the_disk_takes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox may take what waits at any moment, in between two steps of a `publish_*` too."""
+    monkeypatch.setattr("telemetry.publisher._MOST_UNSTORED", 10)
+    disk = threading.Event()
+
+    class Hanging(Outbox):
+        def put(self, messages: Iterable[Outgoing]) -> None:
+            assert disk.wait(30)
+            super().put(messages)
+
+    class Weighed(int):
+        """An importance; when it is compared, the disk gets on with all that it was given."""
+
+        def __eq__(self, other: object) -> bool:
+            disk.set()
+            run._thread.submit(bool).result(30)
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    outbox = Hanging()
+    run = publisher(1, outbox=outbox)
+    run.publish_event(Event(level="info", text="0"))
+    first = asyncio.create_task(run.stored())
+    await asyncio.sleep(0)
+    for number in range(1, 11):
+        weighed: Any = Weighed(Importance.EVENT)
+        run._put(contract.EVENT, "e", Event(level="info", text=str(number)), weighed)
+    second = asyncio.create_task(run.stored())
+    await asyncio.sleep(0)
+    run.publish_event(Event(level="info", text="11"))
+    await run.stored()
+    await asyncio.gather(first, second)
+    texts = [json.loads(message.payload)["text"] for message in outbox.take(99)]
+    assert texts == [str(number) for number in range(12)]
 
 
 async def test_a_message_that_the_broker_cannot_stand_is_given_up(listen_on: Listen, tmp_path: Path) -> None:
