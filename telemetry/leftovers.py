@@ -7,13 +7,14 @@ its topic is with the broker: then it has been replaced, as it would have been i
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import aiomqtt
 
-from telemetry.delivery import Delivery
+from telemetry.delivery import Delivery, Echoes
 from telemetry.line import Line, connect, reason_of
-from telemetry.outbox import FILE, Outbox
+from telemetry.outbox import FILE, Outbox, Outgoing
 from telemetry.subscriber import BrokerError, retained
 from telemetry.wire import decode
 
@@ -42,8 +43,9 @@ async def flush(line: Line, path: Path, *, root: str) -> Flushed:
     outbox = await asyncio.to_thread(Outbox, path)
     try:
         async with connect(line) as client, asyncio.TaskGroup() as both:
-            delivery = Delivery(client, outbox, asyncio.to_thread)
-            listener = both.create_task(_listen(client, delivery))
+            echoes = Echoes(client)
+            delivery = Delivery(client, echoes, outbox, asyncio.to_thread)
+            listener = both.create_task(_listen(client, echoes))
             flushed = await clear(line, outbox, delivery, root=root)
             listener.cancel()
         return flushed
@@ -57,22 +59,27 @@ async def clear(
     line: Line, outbox: Outbox, delivery: Delivery, *, root: str, ours: Collection[str] = ()
 ) -> Flushed:
     """Send what waits in `outbox` by `delivery`, except retained messages on topics that are `ours`, where
-    we have something newer, and those for which the broker has."""
+    we have something newer, and those for which the broker has. What is `ours` may grow meanwhile."""
     kept = {message.topic: message.stamp.time for message in await retained(line, root=root)}
-    replaced = [
-        message
-        for message in await asyncio.to_thread(outbox.retained)
-        if message.topic in ours
-        or (message.topic in kept and kept[message.topic] > decode(message.payload)[0].time)
-    ]
-    await asyncio.to_thread(outbox.delivered, replaced)
+    replaced: set[int] = set()
+
+    def is_replaced(message: Outgoing) -> bool:
+        topic = message.topic
+        if message.retain and (topic in ours or (topic in kept and kept[topic] > _time_of(message))):
+            replaced.add(message.seq)
+        return message.seq in replaced
+
     count = len(outbox)
     while await delivery.fetch():
-        await delivery.send_fetched()
-    return Flushed(count - len(outbox), len(replaced), len(outbox), delivery.trouble)
+        await delivery.send_fetched(is_replaced)
+    return Flushed(count - len(outbox) - len(replaced), len(replaced), len(outbox), delivery.trouble)
 
 
-async def _listen(client: aiomqtt.Client, delivery: Delivery) -> None:
+def _time_of(message: Outgoing) -> datetime:
+    return decode(message.payload)[0].time
+
+
+async def _listen(client: aiomqtt.Client, echoes: Echoes) -> None:
     async for message in client.messages:
         if isinstance(message.payload, bytes):
-            delivery.came_back(message.topic.value, message.payload)
+            echoes.came_back(message.topic.value, message.payload)

@@ -127,10 +127,6 @@ class Outbox:
         self._taken = {message.seq for message in batch}
         return batch
 
-    def retained(self) -> list[Outgoing]:
-        """The waiting messages of retained topics."""
-        return self._select("retain ORDER BY seq", ())
-
     def delivered(self, messages: Iterable[Outgoing]) -> None:
         """Forget these: the broker has them."""
         messages = list(messages)

@@ -26,7 +26,7 @@ import aiomqtt
 from telemetry import contract, wire
 from telemetry.commands import CommandDesk
 from telemetry.contract import Importance, Kind
-from telemetry.delivery import BATCH, Caution, Delivery
+from telemetry.delivery import BATCH, Caution, Delivery, Echoes
 from telemetry.leftovers import clear
 from telemetry.line import Line, connect, reason_of
 from telemetry.messages import (
@@ -93,7 +93,6 @@ class Publisher:
         self._outbox = outbox if outbox is not None else Outbox()
         self._leftovers = list(leftovers)
         self._caution, self._caution_of_leftovers = Caution(), Caution()
-        self._deliveries: list[Delivery] = []
         self.commands = commands
         """Who takes requests to the run; to be there before the line is."""
         self._seq = self._outbox.last_seq
@@ -274,15 +273,15 @@ class Publisher:
         )
         async with line as client, asyncio.TaskGroup() as both:
             self._hello = None
-            delivery = Delivery(client, self._outbox, self._in_thread, self._caution, self._delivered)
-            self._deliveries = [delivery]
-            listener = both.create_task(self._listen(client))
+            echoes = Echoes(client)
+            delivery = Delivery(client, echoes, self._outbox, self._in_thread, self._caution, self._delivered)
+            listener = both.create_task(self._listen(client, echoes))
             if self.commands:
                 await client.subscribe(self._topics.run(self.run, "command"), qos=1)
             forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
             await delivery.send([self._status("ready", ready), *forgotten])
             self.trouble = delivery.trouble
-            clearing = both.create_task(self._clear_up(client))
+            clearing = both.create_task(self._clear_up(client, echoes))
             while await self._anything_to_send(delivery):
                 await delivery.send_fetched()
                 self.trouble = delivery.trouble
@@ -308,16 +307,15 @@ class Publisher:
                 return False
             await self._news.wait()
 
-    async def _listen(self, client: aiomqtt.Client) -> None:
+    async def _listen(self, client: aiomqtt.Client, echoes: Echoes) -> None:
         """Take what comes in. Raises aiomqtt.MqttError when the line breaks, which otherwise shows only at
         the next publish."""
         command = self._topics.run(self.run, "command")
         async for message in client.messages:
             if self.commands and message.topic.value == command:
                 await self._obey(self.commands, message.payload, retained=message.retain)
-                continue
-            for delivery in self._deliveries:
-                delivery.came_back(message.topic.value, message.payload)
+            else:
+                echoes.came_back(message.topic.value, message.payload)
 
     async def _obey(self, desk: CommandDesk, data: bytes, *, retained: bool) -> None:
         answered = await desk.take(data, self._topics.run(self.run, "answer"), retained=retained)
@@ -325,7 +323,7 @@ class Publisher:
             topic, answer = answered
             self._put(contract.ANSWER, topic, answer, Importance.WARNING)
 
-    async def _clear_up(self, client: aiomqtt.Client) -> None:
+    async def _clear_up(self, client: aiomqtt.Client, echoes: Echoes) -> None:
         """Send what earlier processes left, beside what is new."""
         while self._leftovers:
             try:
@@ -333,8 +331,7 @@ class Publisher:
             except (OutboxBusyError, sqlite3.Error) as error:
                 _log.info("telemetry: %s", error)
             else:
-                delivery = Delivery(client, outbox, asyncio.to_thread, self._caution_of_leftovers)
-                self._deliveries.append(delivery)
+                delivery = Delivery(client, echoes, outbox, asyncio.to_thread, self._caution_of_leftovers)
                 try:
                     await clear(self.line, outbox, delivery, root=self._topics.root, ours=self._newest.keys())
                 finally:
