@@ -9,6 +9,7 @@ does not use its clock, so that a simulated bench stands still meanwhile.
 from collections.abc import Awaitable, Callable
 
 from drivers.capabilities import Laser
+from drivers.errors import InstrumentError
 from experiments.engine.bring_up import light_up
 from experiments.engine.control import RunControl, Stopped
 from experiments.engine.events import Happened
@@ -28,17 +29,21 @@ class SafePoints:
         self, control: RunControl, context: Context, enter: Callable[[State, str], Awaitable[None]]
     ) -> None:
         self._control, self._context, self._clock, self._enter = control, context, context.clock, enter
+        self._dark_w: dict[str, float] = {}
+        """The lasers that are off for a pause, and the power in watts that each had."""
 
     async def reached(self, doing: str) -> float:
         """The run is at a safe point of what it is `doing`: wait while it is held. Returns for how many
         seconds of run clock; raises Stopped when it is to stop here."""
         began = self._clock.now()
         control = self._control
-        while control.holds and not control.stopping:  # once more when somebody holds it while it lights up
-            lit_w = await self._darken() if self._context.experiment.pause == DARK else {}
+        # Once more when somebody holds it while it lights up; dark without a hold is after a person's word.
+        while (control.holds or self._dark_w) and not control.stopping:
+            if control.holds and self._context.experiment.pause == DARK:
+                await self._darken()
             await self._wait()
             if not control.stopping:
-                await light_up(self._context.bench, lit_w, self._clock)
+                await self._light_up()
                 await self._enter(State.RUNNING, f"{doing} goes on")
                 await self._context.standing.look()
         if control.stopping:
@@ -57,19 +62,39 @@ class SafePoints:
             else:
                 await control.news()
 
-    async def _darken(self) -> dict[str, float]:
-        """Switch all emission off; returns the power in watts that each laser had."""
-        lit_w: dict[str, float] = {}
-        for laser in self._context.bench.all_of(Laser):
-            if not await laser.emission():
-                continue
-            power_w = float(self._context.standing.left(laser.name).values["power"])
-            lit_w[laser.name] = min(power_w, laser.power_limits.high)  # a reading may lie beside it
-            await laser.set_emission(False)
-            if await laser.emission():
-                raise RunError(f"{laser.name} ({laser.address}): still emits after it was switched off")
-        if lit_w:
-            lasers = ", ".join(lit_w)
-            self._context.announce(Happened("dark", f"{lasers} off for the pause", {"lasers": list(lit_w)}))
-            self._control.pause(f"resume switches {lasers} on again", DARK)
-        return lit_w
+    async def _darken(self) -> None:
+        """Switch all emission off."""
+        standing = self._context.standing
+        lit = [laser for laser in self._context.bench.all_of(Laser) if await laser.emission()]
+        if not lit:
+            return
+        # All of it before the first byte: of a laser that does not answer nobody knows whether it is off.
+        for laser in lit:
+            power_w = float(standing.left(laser.name).values["power"])
+            self._dark_w[laser.name] = min(power_w, laser.power_limits.high)  # a reading may lie beside it
+            standing.lowers(laser.name)
+        lasers = ", ".join(self._dark_w)
+        self._control.pause(f"resume switches {lasers} on again", DARK)
+        failures = [failure for laser in lit if (failure := await _switched_off(laser))]
+        if failures:
+            raise failures[0]
+        details = {"lasers": list(self._dark_w)}
+        self._context.announce(Happened("dark", f"{lasers} off for the pause", details))
+
+    async def _light_up(self) -> None:
+        """Switch on again what a pause had switched off."""
+        dark_w, self._dark_w = self._dark_w, {}
+        for name in dark_w:
+            self._context.standing.raises(name)
+        await light_up(self._context.bench, dark_w, self._clock)
+
+
+async def _switched_off(laser: Laser) -> InstrumentError | RunError | None:
+    """Switch a laser off; returns why it may not be."""
+    try:
+        await laser.set_emission(False)
+        if await laser.emission():
+            return RunError(f"{laser.name} ({laser.address}): still emits after it was switched off")
+    except InstrumentError as error:
+        return error
+    return None

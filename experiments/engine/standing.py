@@ -117,11 +117,15 @@ class Standing:
         for control, value in to.items():
             lowered[control] = min(value, lowered.get(control, value), key=abs)
 
+    def raises(self, name: str) -> None:
+        """The run is about to bring up again what it lowered of an instrument: less is a loss from now on."""
+        self._lowered.pop(name, None)
+
     async def regained(self, name: str) -> None:
         """The run has brought up again what it lowered of an instrument: see that emission and bias are as
         they were noted. Raises ChangedError, for an instrument that lost its power meanwhile came back with
         less, or what reading raises."""
-        self._lowered.pop(name, None)
+        self.raises(name)
         stand = (await self._read([name]))[name]
         if isinstance(stand, InstrumentError):
             raise stand

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.errors import DeadlineError
 from experiments.config.plan import MeasureSwapping
 from experiments.engine.control import RunControl, Word
 from experiments.engine.events import Happened, RunEvent, StateChanged, StepBegan
@@ -146,6 +147,36 @@ async def test_dark_pauses_stay_dark_until_a_person_resumes(tmp_path: Path) -> N
     alice = [line for line in bench.log if line.startswith("alice_pump")]
     once = ["alice_pump power 0", "alice_pump emission True", "alice_pump power 0.02"]
     assert alice == [*once, "alice_pump emission False", *once]  # at its lowest power first, both times
+
+
+async def test_a_laser_whose_answer_is_late_when_it_goes_dark_is_lit_again_like_the_others(
+    tmp_path: Path,
+) -> None:
+    bench, late = ToyBench(), ["the first"]
+    pump = bench.lasers["alice_pump"]
+    switch = pump.set_emission
+
+    async def set_emission(on: bool) -> None:
+        await switch(on)
+        if not on and late:
+            late.clear()
+            raise DeadlineError("alice_pump", str(pump.address), "no answer within 2 s", "Look at it")
+
+    pump.set_emission = set_emission  # type: ignore[method-assign]
+    seen: list[bool] = []
+
+    def paused(control: RunControl) -> None:
+        if control.why_held and is_dark(bench):
+            seen.append(True)
+            control.resume("the door is shut")
+
+    person = Person(bench, lambda c: c.pause("open"), paused=paused)
+    report = await run(bench, tmp_path, person, pause="dark")
+    assert report.ending.exit is Exit.DONE, report.ending.message
+    assert seen
+    for name in bench.lasers:
+        assert bench.log.count(f"{name} emission True") == 2
+        assert bench.log.count(f"{name} power 0.02") == 2
 
 
 async def test_a_run_that_lost_something_in_a_pause_does_not_just_go_on(tmp_path: Path) -> None:
