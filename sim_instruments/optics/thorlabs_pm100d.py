@@ -31,6 +31,7 @@ RANGES_A = (50e-9, 500e-9, 5e-6, 50e-6, 500e-6, 5e-3)  # full scales of the ampl
 OVER_RANGE = 9.9e37
 NOISE_A = 0.2e-9  # one sample; invented, and the same in all ranges
 DARK_A = 0.5e-9  # spread of what a sensor gives in the dark before it is zeroed; invented
+SAMPLE_S = 3e-3
 ZERO_S = 1.0  # how long zeroing takes; invented
 ERRORS_KEPT = 30  # invented
 
@@ -57,6 +58,7 @@ class PowerMeter:
         self.wavelength_nm = 1550.0  # "last wavelength"
         self.zero_a = 0.0
         self.zeroing_s = 0.0
+        self.measuring_s = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -72,6 +74,7 @@ class PowerMeter:
 
     def advance(self, seconds: float) -> None:
         self.elapsed_s += seconds
+        self.measuring_s = max(0.0, self.measuring_s - seconds)
         if self.zeroing_s > 0.0:
             self.zeroing_s -= seconds
             if self.zeroing_s <= 0.0:
@@ -88,7 +91,9 @@ class PowerMeter:
         return float(responsivity(self.wavelength_nm) * 10 ** (-self.loss_db / 10))
 
     def measure(self) -> float:
-        """One reading of the configured quantity, in its unit."""
+        """One reading of the configured quantity, in its unit, of the light that falls on the sensor now. It
+        takes the time of the samples that have to be waited for; the newest is there already (invented)."""
+        self.measuring_s += SAMPLE_S * (self.averages - 1)
         current_a = self.photocurrent()
         if self.auto_range:
             self.full_scale_a = next((r for r in RANGES_A if abs(current_a) <= r), RANGES_A[-1])
@@ -206,7 +211,7 @@ COMMANDS: dict[str, Command[PowerMeter]] = {
     "READ": Command(read=lambda m: real(m.measure())),
     "MEASure[:SCALar]:POWer": measurement("POW"),
     "MEASure[:SCALar]:CURRent": measurement("CURR"),
-    "ABORt": Command(act=lambda _: None),  # a measurement takes no simulated time here
+    "ABORt": Command(act=lambda _: None),  # comes to its turn when the measurement is over
 }
 """Capitals are the short form, brackets what may be left out."""
 TREE = Tree(COMMANDS)
@@ -222,7 +227,10 @@ class SimThorlabsPm100d(SimInstrument):
         self.device = PowerMeter(name, rng, port)
         self.errors = ErrorQueue(ERRORS_KEPT)
         self.server = TcpServer(
-            self.faults, lambda line: Scpi(line, TREE, self.device, self.errors, self.faults)
+            self.faults,
+            lambda line: Scpi(
+                line, TREE, self.device, self.errors, self.faults, busy=lambda meter: meter.measuring_s > 0.0
+            ),
         )
 
     @classmethod
@@ -239,11 +247,13 @@ class SimThorlabsPm100d(SimInstrument):
 
     def advance(self, seconds: float) -> None:
         self.device.advance(seconds)
+        for client in self.server.dialects:
+            client.go_on()
 
     def power_cycle(self) -> None:
         """Power mode, auto range, last wavelength."""
         self.device.reset()
-        self.device.zeroing_s = 0.0
+        self.device.zeroing_s = self.device.measuring_s = 0.0
         self.errors.clear()
         self.server.hang_up()
 

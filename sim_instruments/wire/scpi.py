@@ -150,8 +150,9 @@ IDENTITY, CLEAR, NEXT_ERROR = header("*IDN"), header("*CLS"), header("SYSTem:ERR
 
 class Scpi(Generic[D]):
     """One connection to the instrument `device`. `lines` cuts what arrives into messages, `ending` ends an
-    answer, `after` is called when a message has been dealt with. The error queue may be shared by all
-    connections. A character of an answer is a byte (a block of binary data is its Latin-1 text)."""
+    answer, `after` is called when a message has been dealt with. While the device is `busy` its answer is
+    held back, and messages wait (`go_on`). The error queue may be shared by all connections. A character of
+    an answer is a byte (a block of binary data is its Latin-1 text)."""
 
     def __init__(
         self,
@@ -164,19 +165,35 @@ class Scpi(Generic[D]):
         lines: Lines | None = None,
         ending: bytes = b"\n",
         after: Callable[[D], object] = lambda _: None,
+        busy: Callable[[D], bool] = lambda _: False,
     ) -> None:
         self.line, self.tree, self.device, self.errors, self.faults = line, tree, device, errors, faults
-        self.lines, self.ending, self.after = lines or Lines(), ending, after
+        self.lines, self.ending, self.after, self.busy = lines or Lines(), ending, after, busy
         self.path = ""
+        self._waiting = deque[bytes]()
+        self._held = b""
 
     def received(self, data: bytes) -> None:
-        for message in self.lines.feed(data):
-            self.path = ""
-            answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
-            self.after(self.device)
-            given = [answer for answer in answers if answer is not None]
-            if given:
-                self.line.send(";".join(given).encode("latin-1", "replace") + self.ending)
+        self._waiting += self.lines.feed(data)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Answer what waits, until the device is busy; to be called also when it may be so no longer."""
+        while not self.busy(self.device):
+            if self._held:
+                self.line.send(self._held)
+                self._held = b""
+            elif self._waiting:
+                self._held = self._answer(self._waiting.popleft())
+            else:
+                break
+
+    def _answer(self, message: bytes) -> bytes:
+        self.path = ""
+        answers = [self.execute(unit.strip()) for unit in message.decode(errors="replace").split(";")]
+        self.after(self.device)
+        given = [answer for answer in answers if answer is not None]
+        return ";".join(given).encode("latin-1", "replace") + self.ending if given else b""
 
     def execute(self, unit: str) -> str | None:
         """One command or query; what is wrong with it goes to the error queue."""
