@@ -7,7 +7,8 @@ stored after each stay, so that an aborted run has them for what it measured.
 There is a safe point between any two stays. When an instrument fails, the stay under way counts for nothing
 and is made again: its tags that are on disk already are named in the record (`vetoed`). Counts go into the
 books as soon as all tags of a stay are in, and, where watchdogs look on, no earlier than they have found it
-fine: what they find bad is measured again. So is nothing that the books of an interrupted run have.
+fine: what they find bad is measured again, and so is a stay that a broken recording cut short. What the books
+of an interrupted run have is not.
 """
 
 from abc import abstractmethod
@@ -46,8 +47,6 @@ T = TypeVar("T", bound=Sums[Any, Any])
 class Watch(Protocol):
     """Watchdogs that look at every stay, at safe points (see `experiments.watchdogs.watch`)."""
 
-    recording: int
-    """The recording that they look at."""
     holds_run: bool
     """Whether the run is to be held before anything else is measured."""
 
@@ -61,6 +60,7 @@ class Watch(Protocol):
     def follow(self, dwell: Any) -> None: ...
     def forget(self, dwell: Any) -> None: ...
     def come_due(self) -> None: ...
+    def go_on(self) -> None: ...
     def end(self) -> None: ...
 
 
@@ -71,6 +71,7 @@ class ComingIn:
     visit: int
     dwell: Any
     before: Mark
+    recording: int
     events: int | None = None
     """What it has counted, once the visits know."""
 
@@ -186,11 +187,11 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
         visits = self._visits = self._visits or self._begin(context)
         analysers = self.analysers(context.experiment)
         await self.prepare(context)
-        if self._watch is not None and self._watch.recording != context.recordings:
-            self._watch.end()
-            self._watch = None
-            self._close_books(context)
-        self._watch = self._watch or self.watch(context)
+        await self._forget_cut_short(context)
+        if self._watch is None:
+            self._watch = self.watch(context)
+        else:
+            self._watch.go_on()
         while True:
             if visits.may_end:
                 await self._wait_for_last_tags(context)
@@ -213,7 +214,7 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
             visits.took(stay.visit, stay.seconds)
             self.safe_points += 1
             if (self._decides_by_counts or self._watch) and len(self._coming_in) > 1:
-                await self._coming_in[-2].dwell.all_in(context)
+                await self._all_in(context, self._coming_in[-2])
             self._close_books(context)
             context.store_results()
         await self.finish(context)
@@ -236,8 +237,6 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
     async def interrupted(self, context: Context) -> None:
         if self._dwell is not None:
             dwell, self._dwell = self._dwell, None
-            if self._watch is not None:
-                self._watch.forget(dwell)
             await self._veto(context, dwell)
             self.show(context)
         self._record_tracks(context)
@@ -256,7 +255,17 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
             await self._veto(context, stay.dwell)
         return float(sum(stay.dwell.end_ps - stay.dwell.begin_ps for stay in bad)) / PS
 
+    async def _forget_cut_short(self, context: Context) -> None:
+        """Forget the stays whose last tags were on their way when their recording broke."""
+        for stay in self._coming_in:
+            dwell = stay.dwell
+            if stay.recording != context.recordings and dwell.live_ps < dwell.end_ps - dwell.begin_ps:
+                await self.forget_since(context, dwell.begin_ps)
+                return
+
     async def _veto(self, context: Context, dwell: D) -> None:
+        if self._watch is not None:
+            self._watch.forget(dwell)
         self.tally(context).veto(dwell)
         await dwell.cut_short(context.tags)
         message = f"{dwell.setting} does not count and will be measured again"
@@ -298,13 +307,18 @@ class MeasuringStep(Step[M], Generic[M, D, T]):
         context.announce(Happened("dwell", f"{name} for {seconds:g} s", about))
         await context.let_pass(context.tags.lasts(seconds), doing, lambda: self.show(context))
         self._dwell = None
-        self._coming_in.append(ComingIn(stay.visit, dwell, before))
+        self._coming_in.append(ComingIn(stay.visit, dwell, before, context.recordings))
 
     async def _wait_for_last_tags(self, context: Context) -> None:
         """Those of earlier stays came while the bench went on."""
         if self._coming_in:
-            await self._coming_in[-1].dwell.all_in(context)
+            await self._all_in(context, self._coming_in[-1])
             self._close_books(context)
+
+    async def _all_in(self, context: Context, stay: ComingIn) -> None:
+        """Wait for all tags of a stay. Of a recording that is over nothing comes any more."""
+        if stay.recording == context.recordings:
+            await stay.dwell.all_in(context)
 
     def _close_books(self, context: Context) -> None:
         """Tell the visits of the stays of which all tags have come in, since what is counted decides how they

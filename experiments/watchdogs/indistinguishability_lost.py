@@ -3,8 +3,8 @@
 Nothing faster shows it: heralds come as often as ever (testbeds.md 1.8), and so do four-folds. So it is a
 matter of counting four-folds in XX, of which chance makes fewer correlated than the limit allows with a
 probability below 1e-9. At the deployed 1.5 swaps per second, of which one in six is in XX, that takes half an
-hour; until a block of four-folds is judged to be fine, the stays of the one before are held back, since a loss
-that begins at its end does not show in it.
+hour; until a block of four-folds is judged to be fine, the stays of the one before are held back: a loss that
+begins at its end does not show in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,6 +51,7 @@ class IndistinguishabilityLostWatchdog(Watchdog[IndistinguishabilityLost]):
     """`indistinguishability_lost`."""
 
     name = "indistinguishability_lost"
+    in_blocks = True
 
     def __init__(self, settings: IndistinguishabilityLost, subject: Subject) -> None:
         super().__init__(settings, subject)

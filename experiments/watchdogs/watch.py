@@ -8,13 +8,17 @@ It guarantees:
 * every alarm is in the books: which watchdog, why, figures before and after, what was done, and how long the
   link was down for it;
 * a remedy that does not help is tried as often as its settings allow, then the run is held for a person;
-* an instrument that fails in the middle is brought back as always, and the remedy then carried out anew.
+* an instrument that fails in the middle is brought back as always, and the remedy then carried out anew;
+* a recording that breaks changes nothing of what was normal before: what was counted in it is judged by that,
+  and so is all that comes after;
+* data that nobody has judged by the end count, and the record says how many seconds they are (`not judged`).
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +98,9 @@ class Watch:
         self._settings, self._subject = context.experiment.watchdogs, subject
         named = self._settings.named
         self._dogs = [dog(named[dog.name], subject) for dog in WATCHDOGS if dog.name in named]
-        self._context, self._veto, self.recording = context, veto, context.recordings
+        self._context, self._veto = context, veto
+        self._recording = context.recordings
+        """The one that its measurement counts in. In another the bench is not calibrated yet."""
         self._stays: list[Followed] = []
         self._due_at = context.clock.now()
         self._handling: tuple[Watchdog[Any], Alarm] | None = None
@@ -115,9 +121,37 @@ class Watch:
         context.announce(Uptime("up"))
         return watch
 
+    def go_on(self) -> None:
+        """On duty again after a pause, maybe with a recording that was begun anew. Hub times go on in it."""
+        self._recording = self._context.recordings
+        if self not in self._context.maintenance:
+            self._context.maintenance.append(self)
+
     def end(self) -> None:
-        """Off duty."""
-        self._context.maintenance.remove(self)
+        """Off duty. What is not forgotten by now counts, and it is told what of that is not known to be fine:
+        half an hour of data is too much to throw away because a block of four-folds is not full."""
+        if self in self._context.maintenance:
+            self._context.maintenance.remove(self)
+        unseen = [stay for stay in self._stays if not stay.judged]
+        self._not_judged(self._dogs, unseen, "at which no watchdog has looked", "warning")
+        for dog in self._dogs:
+            unsure = [s for s in self._stays if s.judged and s.dwell.end_ps > dog.fine_until_ps]
+            if dog.in_blocks:
+                self._not_judged([dog], unsure, f"of which {dog.name} was not sure yet", "info")
+
+    def _not_judged(
+        self,
+        dogs: Sequence[Watchdog[Any]],
+        stays: Sequence[Followed],
+        why: str,
+        level: Literal["info", "warning"],
+    ) -> None:
+        if not stays:
+            return
+        seconds = sum(stay.dwell.end_ps - stay.dwell.begin_ps for stay in stays) / PS
+        details = {"watchdogs": [dog.name for dog in dogs], "seconds": seconds}
+        message = f"{seconds:.0f} s of data count {why}"
+        self._context.announce(Happened("not judged", message, details, level))
 
     # What the measuring step says and asks.
 
@@ -151,6 +185,8 @@ class Watch:
 
     @property
     def due_at(self) -> float:
+        if self._recording != self._context.recordings:
+            return inf
         links = (m.due_at for m in self._context.maintenance if isinstance(m, LinkUpkeep))
         return min([self._due_at, *links])
 

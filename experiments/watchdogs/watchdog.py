@@ -50,6 +50,8 @@ class Watchdog(ABC, Generic[W]):
     to complain of."""
 
     name: ClassVar[str]
+    in_blocks: ClassVar[bool] = False
+    """Whether it judges many stays together. Those at the end of a measurement are too few for that."""
 
     def __init__(self, settings: W, subject: Subject) -> None:
         self.settings, self.subject = settings, subject

@@ -34,7 +34,8 @@ class Stay:
         self.fourfolds = np.zeros((4, 2, 2), np.int64)
         self.fourfolds[0, 0, 0] = round(RATE_HZ * seconds)
 
-    async def all_in(self, context: Any) -> None: ...
+    async def all_in(self, context: Any) -> None:
+        assert self.is_in, "tags of another recording never come"
 
     async def cut_short(self, tags: Any) -> None: ...
 
@@ -46,19 +47,22 @@ class Watch:
     fine_until_ps: int = 0
     holds_run = False
     has_judged_all = True
-    recording = 0
     followed: list[Stay] = field(default_factory=list)
-    forgotten: list[Stay] = field(default_factory=list)
+    duty: list[str] = field(default_factory=list)
 
     def follow(self, dwell: Stay) -> None:
         self.followed.append(dwell)
 
     def forget(self, dwell: Stay) -> None:
-        self.forgotten.append(dwell)
+        self.followed.remove(dwell)
 
     def come_due(self) -> None: ...
 
-    def end(self) -> None: ...
+    def go_on(self) -> None:
+        self.duty.append("goes on")
+
+    def end(self) -> None:
+        self.duty.append("ends")
 
 
 class Loop(MeasureSwappingStep):
@@ -144,3 +148,39 @@ async def test_counts_that_are_forgotten_do_not_decide() -> None:
         *((loop.stays[0].setting, at) for at in (0, 10, 100, 110, 120, 130, 140)),
         *((loop.stays[-1].setting, at) for at in (150, 160, 170, 180, 190, 200, 210)),
     ]
+
+
+class LineBrokeError(Exception):
+    """Of a tagger."""
+
+
+@pytest.mark.parametrize("cut_short", [False, True])
+async def test_a_recording_that_breaks_makes_no_stay_fine(cut_short: bool) -> None:
+    """The watchdogs stay on duty, with what they know of better times, and judge what was counted before. A
+    stay of which the last tags did not come any more is measured again."""
+    loop = Loop("10 s", watch := Watch())
+
+    async def line_breaks() -> None:
+        if cut_short:
+            loop.stays[-1].live_ps -= PS // 4
+        loop.context.recordings += 1
+        raise LineBrokeError
+
+    loop.at_safe_point[1] = line_breaks
+    with pytest.raises(LineBrokeError):
+        await loop.run(loop.context)
+    assert loop.named("counted") == []
+    booked: list[list[Any]] = []
+
+    async def look_at_books() -> None:
+        booked.append(loop.named("counted"))
+
+    loop.at_safe_point[1] = look_at_books
+    await loop.run(loop.context)
+    assert booked == [[]]
+    assert watch.duty == ["goes on", "ends"]
+    first, *others = loop.stays
+    assert [stay.setting for stay in others].count(first.setting) == cut_short
+    assert loop.named("vetoed") == ([first.window] if cut_short else [])
+    assert watch.followed == (others if cut_short else loop.stays)
+    assert loop.tally(loop.context).live_s == 20.0

@@ -1,6 +1,6 @@
 """What single watchdogs go by: the chances that they state, and the turns and clocks that they judge."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,13 +18,16 @@ from experiments.config.watchdogs import (
     CompensationTimeout,
     FibreJump,
     IndistinguishabilityLost,
+    Watchdogs,
 )
+from experiments.engine.events import Happened
 from experiments.engine.findings import Calibrations
 from experiments.watchdogs import clock_unlocked, compensation_timeout, fibre_jump
 from experiments.watchdogs.indistinguishability_lost import IndistinguishabilityLostWatchdog
 from experiments.watchdogs.rates import Reference, chance_of_so_few, chance_of_so_many
 from experiments.watchdogs.remedies import calibrate_pair_delays_anew
 from experiments.watchdogs.subject import Line, Subject
+from experiments.watchdogs.watch import Watch
 from experiments.watchdogs.watchdog import Seen
 
 
@@ -237,8 +240,8 @@ IN_TURN = ("ZZ", "XX", "A0B0", "A0B1", "A1B0", "A1B1")
 
 
 def stay(number: int, wrong: int) -> Seen:
-    """Ten seconds, the bases in turn; 16 four-folds, `wrong` of them against what the states say (`physics.md`
-    5): outcomes are unlike, but in XX with Psi+ alike."""
+    """Ten seconds, the bases in turn; 16 four-folds, `wrong` of them against what the states say
+    (`physics.md` 5): outcomes are unlike, but in XX with Psi+ alike."""
     fourfolds = np.zeros((4, 2, 2), np.int64)
     setting = IN_TURN[number % 6]
     unlike, alike = (0, 1), (0, 0)
@@ -311,3 +314,69 @@ async def test_a_block_begins_with_the_first_stay_that_is_kept(
     assert all_well(210, 300) == 210
     slow_dog.forget(stay(239, wrong=2).end_ps)  # of a block that was fine: no evidence for the next
     assert all_well(300, 390) == 300
+
+
+@dataclass
+class Counted:
+    """A stay for a watch, all of it in."""
+
+    begin_ps: int
+    end_ps: int
+    setting = "ZZ"
+    is_in = True
+    live_ps = 10 * 10**12
+    singles = np.zeros(1, np.int64)
+
+
+async def test_what_counts_although_nobody_has_judged_it_is_told() -> None:
+    """Ten stays of ten seconds that were looked at, and three that were not, when the run is stopped."""
+    said: list[Happened] = []
+    clocks = SimpleNamespace(testbed=SimpleNamespace(clocks={}))
+    tracker = SimpleNamespace(spokes=(), tracks=[SimpleNamespace(points=[])])
+    settings = Watchdogs.model_validate({"clock_unlocked": {}, "indistinguishability_lost": {}})
+    context: Any = SimpleNamespace(
+        experiment=SimpleNamespace(watchdogs=settings),
+        recordings=1,
+        clock=SimpleNamespace(now=lambda: 0.0),
+        maintenance=[],
+        bench=clocks,
+        announce=said.append,
+        calibrations=SimpleNamespace(get=lambda *_: tracker, find=lambda *_: tracker),
+        tags=SimpleNamespace(
+            open_gate=lambda *_: SimpleNamespace(finished=True), window=lambda _: (10**15, 10**15)
+        ),
+    )
+
+    async def veto(since_ps: int) -> float:
+        raise AssertionError(since_ps)
+
+    subject = replace(SUBJECT, shows_overlap=True)
+    watch = Watch.begin(context, subject, veto)
+    assert watch is not None
+    for number in range(13):
+        if number == 10:
+            await watch.carry_out(context)
+        watch.follow(Counted(number * 10**13, (number + 1) * 10**13))  # type: ignore[arg-type]
+    said.clear()
+    watch.end()
+    assert context.maintenance == []
+    both = ["clock_unlocked", "indistinguishability_lost"]
+    assert [(one.event, one.level, one.details) for one in said] == [
+        ("not judged", "warning", {"watchdogs": both, "seconds": 30.0}),
+        ("not judged", "info", {"watchdogs": both[1:], "seconds": 100.0}),
+    ]
+
+
+def test_a_watch_waits_while_another_recording_is_calibrated() -> None:
+    context: Any = SimpleNamespace(
+        experiment=SimpleNamespace(watchdogs=Watchdogs.model_validate({"clock_unlocked": {}})),
+        recordings=1, clock=SimpleNamespace(now=lambda: 7.0), maintenance=[], announce=lambda _: None,
+    )  # fmt: skip
+    watch = Watch.begin(context, SUBJECT, None)  # type: ignore[arg-type]
+    assert watch is not None
+    assert watch.due_at == 7.0
+    context.recordings = 2
+    assert watch.due_at == np.inf
+    context.maintenance.clear()  # as between two pairs of nodes
+    watch.go_on()
+    assert (context.maintenance, watch.due_at) == ([watch], 7.0)

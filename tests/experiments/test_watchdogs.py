@@ -199,6 +199,26 @@ async def test_a_latched_nanowire_gets_its_bias_back(tmp_path: Path, knows: bool
     assert [line for line in watched.bench.log if "enabled True" in line] == ["hub_nanowires enabled True"]
 
 
+async def test_a_new_recording_is_judged_by_what_was_normal_before(tmp_path: Path) -> None:
+    """One power dip takes a pump its lock and a tagger its recording. To watchdogs that begin anew the light
+    that is left, enough to find the delays by, would be normal."""
+    watched = Watched({"cadence": "1500 ms", "source_unlocked": {}}, rounds=2)
+    tagger = watched.bench.taggers["bob_tagger"]
+
+    def dip() -> None:
+        watched.light.left.update(alice=0.4)
+        tagger.lose_power()
+
+    watched.fail = dip
+    report = await watched.run(tmp_path)
+    [alarm] = barked(report)
+    assert (alarm["watchdog"], alarm["device"]) == ("source_unlocked", "alice_source")
+    assert report.folder is not None
+    dwells, vetoed = happened(report.folder, "dwell"), happened(report.folder, "vetoed")
+    dim = {dwell["begin_ps"] for dwell in dwells[2:4]}  # under way in the dip, and the first one after it
+    assert dim <= {each["begin_ps"] for each in vetoed}
+
+
 async def test_an_unlocked_pump_is_set_anew_and_never_switched(tmp_path: Path) -> None:
     watched = Watched(ALL)
     watched.fail = lambda: watched.light.left.update(alice=0.05)
