@@ -31,9 +31,9 @@ class Faults:
     unsolicited: bytes = b""
     """Sent unasked in front of every answer: a status line, an event, the tail of an old answer."""
     own_errors: int = 0
-    """So many of the next commands the instrument answers by its own error reply, without effect. Where the
-    protocol has one for questions, they count too, but for those about identity. An instrument whose protocol
-    has none (`SimInstrument.has_error_reply`) leaves the number as it is."""
+    """So many of the next commands the instrument answers by its own error reply, without effect. In
+    most dialects questions count too, never those about identity. An instrument whose protocol has no error
+    reply (`SimInstrument.has_error_reply`) leaves the number as it is."""
 
     def take_own_error(self) -> bool:
         """For dialects, before they execute a command: whether it is to be answered by an error reply."""
