@@ -4,7 +4,8 @@ bias that it gets.
 First in the dark, with every laser off, then with the light that this step switches on: dark counts are taken
 before there is any light, and nothing has to be blocked. Biases come in shuffled order, so that light that
 fades is not taken for a slope. Bias goes up in small steps, as in a bring-up. A nanowire that latches is
-brought back to zero; that bias and all above it are left out, of this channel alone.
+brought back to zero; that bias and all above it are left out, of this channel alone. Where the electronics
+cannot tell, every wire begins each point at zero, so that none stays latched, and it is known by its clicks.
 """
 
 # Abstract capabilities are handed to isinstance, never called (python/mypy#4717).
@@ -32,6 +33,7 @@ from experiments.estimators.bias_sweep import (
     BiasSweep,
     Kind,
     fit_bias,
+    latched_at,
     operating_point,
 )
 from experiments.estimators.poisson_fit import FitError
@@ -81,9 +83,15 @@ class CalibrateDetectorsStep(Step[CalibrateDetectors]):
         await unit.go_to(dict.fromkeys(behind, 0.0), context)
         await light_up(bench, parameters.power, context.clock)
         lit = await self._sweep(context, unit, behind, latched, "with light")
+        if unit.latches_unseen:
+            await unit.go_to(dict.fromkeys(behind, 0.0), context)
         chosen: dict[int, BiasPoint] = {}
         for channel, detector in behind.items():
             sweep = _usable(dark[channel], lit[channel], latched[channel], parameters)
+            if unit.latches_unseen and (bias := latched_at(sweep)) is not None:
+                latched[channel] = bias
+                _tell_latched(context, detector, bias, unit, "by its clicks with light")
+                sweep = _usable(dark[channel], lit[channel], bias, parameters)
             try:
                 fit = await asyncio.to_thread(fit_bias, sweep, unit.kind)
                 chosen[channel] = operating_point(fit, parameters.plateau, parameters.most_dark)
@@ -115,16 +123,14 @@ class CalibrateDetectorsStep(Step[CalibrateDetectors]):
             at = {channel: bias for channel in behind if bias < latched[channel]}
             if not at:
                 continue
+            if unit.latches_unseen:
+                await unit.go_to(dict.fromkeys(behind, 0.0), context)
             await unit.go_to({**dict.fromkeys(behind, 0.0), **at}, context)
             context.progress(f"{self.parameters.unit} {how}, bias {number} of {len(points)}")
             tags = await tags_of(context, list(behind.values()), self.parameters.dwell)
             for channel in await unit.latched(at):
                 latched[channel] = min(latched[channel], bias)
-                message = (
-                    f"{behind[channel]} latched at {bias:.4g} {unit.limits.unit} {how}; it goes no higher"
-                )
-                details = {"detector": behind[channel], "bias": bias}
-                context.announce(Happened("latched in sweep", message, details, "warning"))
+                _tell_latched(context, behind[channel], bias, unit, how)
                 await unit.go_to({channel: 0.0}, context)
             for channel in at:
                 if bias < latched[channel]:
@@ -143,6 +149,7 @@ class CalibrateDetectorsStep(Step[CalibrateDetectors]):
         parameters = self.parameters
         unit = "A" if parameters.bias else "V"
         over = parameters.breakdown or 0.0
+        plateau_error_hz = fit.widening * fit.plateau_hz.error
         record: dict[str, object] = {
             "utc": utc_now(),
             "run": context.folder.name,
@@ -151,16 +158,16 @@ class CalibrateDetectorsStep(Step[CalibrateDetectors]):
                 "efficiency": {
                     "value": point.efficiency,
                     "unit": "1",
-                    "uncertainty": point.efficiency * fit.plateau_hz.error / fit.plateau_hz.value,
+                    "uncertainty": point.efficiency * plateau_error_hz / fit.plateau_hz.value,
                 },
                 "dark_counts": {
                     "value": point.dark_hz,
                     "unit": "Hz",
-                    "uncertainty": sqrt(point.dark_hz * sweep.seconds + 1) / sweep.seconds,
+                    "uncertainty": fit.widening * sqrt(point.dark_hz * sweep.seconds + 1) / sweep.seconds,
                 },
                 "takes": "efficiency relative to the plateau",
             },
-            "plateau": {"value": fit.plateau_hz.value, "unit": "Hz", "uncertainty": fit.plateau_hz.error},
+            "plateau": {"value": fit.plateau_hz.value, "unit": "Hz", "uncertainty": plateau_error_hz},
             "latched_at": None if latched == inf else {"value": latched, "unit": unit},
             "deviance_per_dof": fit.deviance / max(fit.freedom, 1),
         }
@@ -205,6 +212,11 @@ class Biases:
     @property
     def kind(self) -> Kind:
         return "nanowire" if isinstance(self._unit, NanowireBias) else "avalanche_diode"
+
+    @property
+    def latches_unseen(self) -> bool:
+        """Whether a channel may latch, and nobody tells."""
+        return isinstance(self._unit, NanowireBias) and not isinstance(self._unit, LatchSensor)
 
     @property
     def limits(self) -> Limits:
@@ -261,6 +273,12 @@ class Biases:
             return await self._unit.bias(channel)
         assert isinstance(self._unit, DiodeBias)
         return await self._unit.bias_voltage(channel)
+
+
+def _tell_latched(context: Context, detector: str, bias: float, unit: Biases, how: str) -> None:
+    message = f"{detector} latched at {bias:.4g} {unit.limits.unit} {how}; it goes no higher"
+    details = {"detector": detector, "bias": bias}
+    context.announce(Happened("latched in sweep", message, details, "warning"))
 
 
 def _usable(

@@ -9,6 +9,7 @@ Efficiency is known only relative to the plateau, unless the light is: A is a ra
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,10 @@ from experiments.estimators.estimate import Estimate
 from experiments.estimators.poisson_fit import FitError, Floats, fit_poisson
 
 Kind = Literal["nanowire", "avalanche_diode"]
+UNITS: dict[Kind, str] = {"nanowire": "A", "avalanche_diode": "V over breakdown"}
+STRANGE, GROSS = 10.0, 0.05
+"""Counts that scatter about their curve with a deviance of so much per degree of freedom, and by so much of
+the plateau, are no counts of such a detector. Dead time bends the curve by less. [assumed]"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class BiasFit:
     plateau_hz: Estimate
     deviance: float
     freedom: int
+
+    @property
+    def widening(self) -> float:
+        """By how much errors grow for how well the curve fits: counts are many, and detectors no erfc."""
+        return sqrt(max(1.0, self.deviance / max(self.freedom, 1)))
 
     def light_hz(self, bias: Floats) -> Floats:
         """Expected clicks for light."""
@@ -67,7 +77,7 @@ class BiasPoint:
 
 def fit_bias(sweep: BiasSweep, kind: Kind) -> BiasFit:
     """Fit a sweep of at least 8 points. FitError if the counts do not determine the curve, as when the sweep
-    ends before the plateau begins."""
+    ends before the plateau begins, or are those of another curve."""
     bias, seconds = np.asarray(sweep.bias, float), sweep.seconds
     lit, dark = np.asarray(sweep.lit, float), np.asarray(sweep.dark, float)
     if len(bias) < 8 or np.any(np.diff(bias) <= 0):
@@ -98,7 +108,23 @@ def fit_bias(sweep: BiasSweep, kind: Kind) -> BiasFit:
             f"the plateau is not reached: it would be at {plateau.value:.3g} +- {plateau.error:.2g}/s. "
             "Sweep to a higher bias, if the detector allows it"
         )
+    off = (lit - model(fit.values)[: len(bias)]) / (seconds * plateau.value)
+    if fit.deviance > STRANGE * fit.freedom and sqrt(float(np.mean(off**2))) > GROSS:
+        worst = int(np.argmax(np.abs(off)))
+        raise FitError(
+            f"the clicks with light follow no curve of bias: at {bias[worst]:.4g} {UNITS[kind]} they are "
+            f"{off[worst]:+.0%} of the plateau from it (deviance {fit.deviance:.3g} with {fit.freedom} "
+            "degrees of freedom). Sweep less high, and see whether the light stays the same"
+        )
     return BiasFit(kind, fit.values, (float(bias[0]), highest), plateau, fit.deviance, fit.freedom)
+
+
+def latched_at(sweep: BiasSweep) -> float | None:
+    """The bias at which a nanowire seems to have latched, for electronics that do not see it: with light it
+    clicks less than half as often as at a lower bias, and clearly so. None if it does so nowhere."""
+    most = np.maximum.accumulate(np.asarray(sweep.lit, float))
+    fallen = np.asarray(sweep.lit, float) < most / 2 - 3 * np.sqrt(most)
+    return float(sweep.bias[int(np.argmax(fallen))]) if fallen.any() else None
 
 
 def operating_point(fit: BiasFit, plateau: float = 0.98, most_dark_hz: float | None = None) -> BiasPoint:

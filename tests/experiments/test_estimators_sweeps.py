@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.estimators.balance import arm_balance
-from experiments.estimators.bias_sweep import BiasSweep, fit_bias, operating_point
+from experiments.estimators.bias_sweep import BiasSweep, fit_bias, latched_at, operating_point
 from experiments.estimators.poisson_fit import FitError
 from experiments.estimators.pump_sweep import PumpSweep, fit_pump, power_for
 from tests.experiments.pulls import check, honest, pull
@@ -52,6 +52,33 @@ def test_an_operating_point_that_is_not_to_be_had_is_refused() -> None:
         fit_bias(BiasSweep(CURRENTS, np.zeros(20), np.zeros(20), 1.0), "nanowire")
     with pytest.raises(FitError, match="rising"):
         fit_bias(BiasSweep(CURRENTS[::-1], np.ones(20), np.zeros(20), 1.0), "nanowire")
+
+
+@pytest.mark.parametrize("latches", [17.1 * UA, 15.6 * UA])
+def test_a_wire_that_latches_unseen_is_known_by_its_clicks(latches: float) -> None:
+    """It clicks no more from there on. What is below tells the same operating point as the whole curve."""
+    whole = swept(3)
+    clicks = whole.bias < latches
+    sweep = BiasSweep(whole.bias, whole.lit * clicks, whole.dark * clicks, 1.0)
+    found = latched_at(sweep)
+    assert found is not None
+    assert latches <= found < latches + 0.75 * UA
+    assert latched_at(whole) is None
+    with pytest.raises(FitError, match=r"at 1\.\d*e-05 A they are [+-]\d+% of .* Sweep less high"):
+        fit_bias(sweep, "nanowire")
+    below = BiasSweep(whole.bias[clicks], whole.lit[clicks], whole.dark[clicks], 1.0)
+    point = operating_point(fit_bias(below, "nanowire"))
+    assert nanowire(point.bias)[0] == pytest.approx(0.98, abs=0.01)
+
+
+def test_errors_grow_with_what_the_curve_does_not_explain() -> None:
+    """Light that wavers by 1 % between points: a million clicks see it."""
+    many, wavering = swept(0, light_hz=1e6), np.random.default_rng(41).normal(1, 0.01, len(CURRENTS))
+    fit = fit_bias(BiasSweep(many.bias, many.lit * wavering, many.dark, 1.0), "nanowire")
+    assert fit.deviance > 10 * fit.freedom
+    assert abs(fit.plateau_hz.value - 1e6) < 4 * fit.widening * fit.plateau_hz.error
+    assert fit.widening == pytest.approx((fit.deviance / fit.freedom) ** 0.5)
+    assert fit_bias(swept(0), "nanowire").widening < 1.3
 
 
 def test_avalanche_diode_sweep() -> None:
