@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.optics.agiltron_cl import AgiltronCl, AgiltronSettings, Frame, FrameDecoder
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.scripted_peer import cancel_once
 from tests.drivers.table_peer import TablePeer, of_size
 
@@ -35,7 +36,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 
 @pytest.fixture
 async def switch(peer: TablePeer) -> AsyncIterator[AgiltronCl]:
-    switch = AgiltronCl("fan", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.2)
+    switch = AgiltronCl("fan", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield switch
     await switch.close()
 
@@ -77,8 +78,9 @@ async def test_outside_nothing_is_sent_and_there_is_no_nowhere(switch: AgiltronC
 
 
 async def test_silence_and_a_late_answer(switch: AgiltronCl, peer: TablePeer) -> None:
+    await switch.open()
     peer.next[setting(2)] = [b""]
-    with pytest.raises(DeadlineError, match=r"fan .*01 12 00 02"):
+    with in_a_hurry(switch), pytest.raises(DeadlineError, match=r"fan .*01 12 00 02"):
         await switch.connect(1, 2)
     # The late echo comes before the answers to the probe and to the question.
     peer.next[READ] = [setting(2) + reading(2), reading(2)]
@@ -97,7 +99,7 @@ async def test_cancelling_leaves_the_line_in_step(switch: AgiltronCl, peer: Tabl
 
 
 async def test_a_line_that_is_not_there_is_a_connect_error() -> None:
-    nowhere = AgiltronCl("fan", Address.parse("serial:/dev/null/nothing"), SETTINGS, deadline=0.2)
+    nowhere = AgiltronCl("fan", Address.parse("serial:/dev/null/nothing"), SETTINGS, deadline=PATIENT_S)
     with pytest.raises(ConnectError, match="fan"):
         await nowhere.open()
     await nowhere.make_safe()

@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, RefusedError
 from drivers.lasers.cobolt_0601 import Cobolt0601, CoboltSettings
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = CoboltSettings.model_validate({"max_power": "60 mW"})
@@ -53,7 +54,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def laser(peer: Peer) -> AsyncIterator[Cobolt0601]:
-    laser = Cobolt0601("pump", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.2)
+    laser = Cobolt0601("pump", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield laser
     await laser.close()
 
@@ -80,7 +81,7 @@ async def test_another_laser_is_named(laser: Cobolt0601, peer: Peer) -> None:
 
 async def test_nobody_is_a_connect_error(laser: Cobolt0601, peer: Peer) -> None:
     peer.answers.clear()
-    with pytest.raises(ConnectError, match=r"pump .*no answer"):
+    with in_a_hurry(laser), pytest.raises(ConnectError, match=r"pump .*no answer"):
         await laser.open()
 
 
@@ -124,7 +125,7 @@ async def test_lines_that_are_no_answer_are_passed_over(laser: Cobolt0601, peer:
     peer.next[b"p 0.020000\r"] = [b"\r\nEVENT 7\r\nOK\r\n"]
     await laser.set_power(20e-3)
     peer.next[b"l?\r"] = [b"EVENT 7\r\n"]
-    with pytest.raises(DeadlineError, match=r"pump .*l\?: no answer"):
+    with in_a_hurry(laser), pytest.raises(DeadlineError, match=r"pump .*l\?: no answer"):
         await laser.emission()
     assert await laser.emission() is False
 
@@ -132,7 +133,7 @@ async def test_lines_that_are_no_answer_are_passed_over(laser: Cobolt0601, peer:
 async def test_a_late_answer_is_not_taken_for_the_next(laser: Cobolt0601, peer: Peer) -> None:
     await laser.open()
     peer.next[b"l?\r"] = [b""]
-    with pytest.raises(DeadlineError):
+    with in_a_hurry(laser), pytest.raises(DeadlineError):
         await laser.emission()
     peer.next[b"glm?\r"] = [b"1\r\n0780-06-01-0060-100\r\n"]
     assert await laser.emission() is False
@@ -165,7 +166,7 @@ async def test_made_safe_from_nothing_and_twice(laser: Cobolt0601, peer: Peer) -
     with pytest.raises(RefusedError, match="did not go off"):
         await laser.make_safe()
     peer.answers.clear()
-    with pytest.raises(DeadlineError):
+    with in_a_hurry(laser), pytest.raises(DeadlineError):
         await laser.make_safe()
 
 

@@ -14,6 +14,8 @@ from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolErro
 from drivers.lasers.koheras_telegram import Kind, Telegram, TelegramDecoder
 from drivers.lasers.nkt_koheras import NktKoheras
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = TunableLaserSettings.model_validate(
@@ -105,7 +107,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 @pytest.fixture
 async def laser(peer: TablePeer) -> AsyncIterator[NktKoheras]:
     """Each of three attempts has 0.1 s."""
-    laser = NktKoheras("seed", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.3)
+    laser = NktKoheras("seed", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield laser
     await laser.close()
 
@@ -127,13 +129,13 @@ async def test_another_module_is_named(laser: NktKoheras, peer: TablePeer) -> No
 
 async def test_nobody_is_a_connect_error(laser: NktKoheras, peer: TablePeer) -> None:
     del peer.answers[READ_TYPE]
-    with pytest.raises(ConnectError, match=r"seed .*no answer"):
+    with in_a_hurry(laser), pytest.raises(ConnectError, match=r"seed .*no answer"):
         await laser.open()
     assert peer.heard.count(READ_TYPE) >= 3  # about 1 in 250 is never answered
 
 
 async def test_a_module_at_another_address(peer: TablePeer) -> None:
-    laser = NktKoheras("seed", Address.parse(f"serial:{peer.path}?module=10"), SETTINGS, deadline=0.3)
+    laser = NktKoheras("seed", Address.parse(f"serial:{peer.path}?module=10"), SETTINGS, deadline=PATIENT_S)
     request = Telegram(10, 0xA1, 4, 0x61).to_bytes()
     peer.answers[request] = Telegram(0xA1, 10, 8, 0x61, b"\x33").to_bytes()
     await laser.open()
@@ -174,7 +176,7 @@ async def test_emission_follows_its_switch_by_the_status(laser: NktKoheras, peer
     await laser.set_emission(True)
     assert peer.heard[0] == EMISSION_ON
     assert await laser.emission()
-    with pytest.raises(RefusedError, match="did not go off"):
+    with in_a_hurry(laser), pytest.raises(RefusedError, match="did not go off"):
         await laser.set_emission(False)
 
 
@@ -198,12 +200,12 @@ async def test_emission_may_follow_a_little_later(laser: NktKoheras, peer: Table
 async def test_emission_that_does_not_follow_is_switched_off_again(
     laser: NktKoheras, peer: TablePeer
 ) -> None:
-    with pytest.raises(RefusedError, match="emission did not go on: no reason given"):
+    with in_a_hurry(laser), pytest.raises(RefusedError, match="emission did not go on: no reason given"):
         await laser.set_emission(True)
     assert peer.heard.index(EMISSION_ON) < peer.heard.index(EMISSION_OFF)
     peer.heard.clear()
     peer.next[EMISSION_ON] = [b""]  # whether the module has heard it, nobody knows
-    with pytest.raises(DeadlineError, match="write 1 to 30h"):
+    with in_a_hurry(laser), pytest.raises(DeadlineError, match="write 1 to 30h"):
         await laser.set_emission(True)
     assert EMISSION_OFF in peer.heard
 
@@ -218,14 +220,18 @@ async def test_a_value_that_was_not_taken_is_refused(laser: NktKoheras, peer: Ta
 async def test_what_had_no_answer_or_no_effect_is_sent_again(
     laser: NktKoheras, peer: TablePeer, complaint: bytes
 ) -> None:
+    await laser.open()
     peer.next[POWER_10_MW] = [complaint]
-    await laser.set_power(10e-3)
+    with in_a_hurry(laser):
+        setting = asyncio.create_task(laser.set_power(10e-3))
+        await eventually(lambda: POWER_10_MW in peer.heard)
+    await setting
     assert peer.heard.count(POWER_10_MW) == 2
 
 
 async def test_emission_is_not_switched_on_twice(laser: NktKoheras, peer: TablePeer) -> None:
     peer.next[EMISSION_ON] = [b"", b"", b""]
-    with pytest.raises(DeadlineError, match="write 1 to 30h"):
+    with in_a_hurry(laser), pytest.raises(DeadlineError, match="write 1 to 30h"):
         await laser.set_emission(True)
     assert peer.heard.count(EMISSION_ON) == 1
     # The acknowledgement alone was lost: the status tells.
@@ -238,7 +244,7 @@ async def test_a_late_answer_is_not_taken_for_the_next(laser: NktKoheras, peer: 
     late = holds(0x22, "<H", 333)
     peer.next[read(0x17)] = [b"", b"", b""]
     peer.answers[read(0x66)] = holds(0x66, "<H", 1)
-    with pytest.raises(DeadlineError, match="read 17h"):
+    with in_a_hurry(laser), pytest.raises(DeadlineError, match="read 17h"):
         await laser.power()
     peer.next[READ_TYPE] = [late + holds(0x17, "<H", 1) + TYPE]
     assert await laser.power() == pytest.approx(9.98e-3)
@@ -295,7 +301,7 @@ async def test_made_safe_from_nothing_and_twice(laser: NktKoheras, peer: TablePe
     assert peer.heard.count(EMISSION_OFF) == 2
     assert EMISSION_ON not in peer.heard
     peer.answers[read(0x66)] = holds(0x66, "<H", 1)
-    with pytest.raises(RefusedError, match="did not go off"):
+    with in_a_hurry(laser), pytest.raises(RefusedError, match="did not go off"):
         await laser.make_safe()
 
 

@@ -13,6 +13,7 @@ from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolErro
 from drivers.lasers.itla_packet import Answer, AnswerDecoder, Request, Status
 from drivers.lasers.oif_itla import OifItla
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, of_size
 
 SETTINGS = TunableLaserSettings.model_validate(
@@ -127,7 +128,7 @@ async def module() -> AsyncIterator[Module]:
 
 @pytest.fixture
 async def laser(module: Module) -> AsyncIterator[OifItla]:
-    laser = OifItla("seed", Address.parse(f"serial:{module.path}"), SETTINGS, deadline=0.2)
+    laser = OifItla("seed", Address.parse(f"serial:{module.path}"), SETTINGS, deadline=PATIENT_S)
     yield laser
     await laser.close()
 
@@ -158,7 +159,7 @@ async def test_what_is_no_itla_is_named(laser: OifItla, module: Module) -> None:
 
 async def test_nobody_is_a_connect_error(laser: OifItla, module: Module) -> None:
     module.next[Request(0x01).to_bytes()] = [b""]
-    with pytest.raises(ConnectError, match=r"seed .*no answer"):
+    with in_a_hurry(laser), pytest.raises(ConnectError, match=r"seed .*no answer"):
         await laser.open()
 
 
@@ -267,7 +268,7 @@ async def test_a_late_answer_is_not_taken_for_the_next(laser: OifItla, module: M
     await laser.open()
     ask_power_set = Request(0x62).to_bytes()
     module.next[ask_power_set] = [b""]
-    with pytest.raises(DeadlineError, match="read 62h"):
+    with in_a_hurry(laser), pytest.raises(DeadlineError, match="read 62h"):
         await laser.frequency()
     probe = Request(0x0D).to_bytes()
     module.next[probe] = [answer(0, 0x62, 777) + answer(0, 0x35, 999) + answer(0, 0x0D, 0x44)]

@@ -12,6 +12,7 @@ from drivers.capabilities import Settings
 from drivers.errors import DeadlineError, InstrumentError, LimitError, RefusedError
 from drivers.optics.ozoptics_650ml import OzOptics650ml
 from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 TABLE = {
@@ -31,7 +32,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 
 @pytest.fixture
 async def line(peer: TablePeer) -> AsyncIterator[OzOptics650ml]:
-    line = OzOptics650ml("trombone", Address.parse(f"serial:{peer.path}"), Settings(), deadline=0.2)
+    line = OzOptics650ml("trombone", Address.parse(f"serial:{peer.path}"), Settings(), deadline=PATIENT_S)
     yield line
     await line.close()
 
@@ -102,13 +103,13 @@ async def test_made_safe_from_nothing_the_line_is_closed_again(line: OzOptics650
 
 async def test_a_line_that_does_not_answer_is_not_safe(line: OzOptics650ml, peer: TablePeer) -> None:
     peer.answers.clear()
-    with pytest.raises(DeadlineError, match="trombone"):
+    with in_a_hurry(line), pytest.raises(DeadlineError, match="trombone"):
         await line.make_safe()
 
 
 async def test_another_instrument_does_not_open(line: OzOptics650ml, peer: TablePeer) -> None:
     peer.answers[b"V1\r\n"] = b"?\r\n"
-    with pytest.raises(DeadlineError, match="V1"):
+    with in_a_hurry(line), pytest.raises(DeadlineError, match="V1"):
         await line.open()
 
 

@@ -12,6 +12,7 @@ from drivers.capabilities import Settings
 from drivers.errors import DeadlineError, InstrumentError, LimitError, RefusedError
 from drivers.optics.ozoptics_dd100 import OzOpticsDd100
 from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 END = b"Done\r\n\r\n"
@@ -31,7 +32,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 @pytest.fixture
 async def attenuator(peer: TablePeer) -> AsyncIterator[OzOpticsDd100]:
     address = Address.parse(f"serial:{peer.path}")
-    attenuator = OzOpticsDd100("dimmer", address, Settings(), deadline=0.2)
+    attenuator = OzOpticsDd100("dimmer", address, Settings(), deadline=PATIENT_S)
     yield attenuator
     await attenuator.close()
 
@@ -112,7 +113,8 @@ async def test_made_safe_from_nothing_it_goes_as_dark_as_it_can(
     assert peer.heard == [b"CD\r", b"D\r", b"A60.00\r"]
     # It still moves when it is made safe again: the line is opened, and nothing is sent twice.
     peer.next[b"CD\r"] = [b""]
-    await attenuator.make_safe()
+    with in_a_hurry(attenuator):
+        await attenuator.make_safe()
     assert peer.heard[3:] == [b"CD\r"]
 
 
@@ -129,7 +131,7 @@ async def test_made_safe_before_homing_and_while_it_goes_elsewhere(
     await attenuator.open()
     peer.answers |= {b"A12.50\r": b"Pos:1250\r\n", b"A60.00\r": b"Pos:6000\r\n"}
     await attenuator.set_attenuation(12.5)
-    with pytest.raises(DeadlineError, match=r"A12\.50 has not ended"):
+    with in_a_hurry(attenuator), pytest.raises(DeadlineError, match=r"A12\.50 has not ended"):
         await attenuator.make_safe()
     peer.answers[b"D\r"] = UNKNOWN
     peer.say(END)

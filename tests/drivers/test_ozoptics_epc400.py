@@ -14,6 +14,7 @@ from drivers.errors import ConnectError, DeadlineError, LimitError, RefusedError
 from drivers.polarization.ozoptics_epc400 import DONE_OR_ERROR, EpcSettings, OzOpticsEpc400
 from drivers.transports.text_answers import TextAnswers
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = EpcSettings.model_validate({"half_wave_voltage": "1.25 V"})
@@ -57,7 +58,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def squeezers(peer: Peer) -> AsyncIterator[OzOpticsEpc400]:
-    squeezers = OzOpticsEpc400("epc", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.2)
+    squeezers = OzOpticsEpc400("epc", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield squeezers
     await squeezers.close()
 
@@ -73,7 +74,7 @@ async def test_opening_asks_and_sets_nothing(squeezers: OzOpticsEpc400, peer: Pe
 
 async def test_something_else_is_no_epc(squeezers: OzOpticsEpc400, peer: Peer) -> None:
     peer.answers[b"V?\r\n"] = done("Voltage(mV): CH1 +0000 CH2 -1250 CH3 +0000")
-    with pytest.raises(ConnectError, match=r"epc .*V\?"):
+    with in_a_hurry(squeezers), pytest.raises(ConnectError, match=r"epc .*V\?"):
         await squeezers.open()
     peer.answers[b"V?\r\n"] = b"Error!\r\n"
     with pytest.raises(ConnectError, match="EPC-400"):
@@ -134,8 +135,10 @@ async def test_a_controller_that_scrambles_has_no_angles_and_is_made_safe(
 async def test_a_late_answer_and_its_done_are_not_the_next_ones(
     squeezers: OzOpticsEpc400, peer: Peer
 ) -> None:
+    await squeezers.open()
+    peer.heard.clear()
     peer.next[b"V?\r\n"] = [b""]
-    with pytest.raises(DeadlineError, match=r"V\?"):
+    with in_a_hurry(squeezers), pytest.raises(DeadlineError, match=r"V\?"):
         await squeezers.identity()
     late = done("Voltage(mV): CH1 +0001 CH2 +0001 CH3 +0001 CH4 +0001")
     peer.next[b"F?\r\n"] = [late + done(TABLE["F?"])]

@@ -12,6 +12,7 @@ from drivers.capabilities import Counts, Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, RefusedError
 from drivers.time_taggers.qubitekk_cc1 import QubitekkCc1
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 TABLE = {
@@ -49,7 +50,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def counter(peer: Peer) -> AsyncIterator[QubitekkCc1]:
-    counter = QubitekkCc1("counter", Address.parse(f"serial:{peer.path}"), Settings(), deadline=0.2)
+    counter = QubitekkCc1("counter", Address.parse(f"serial:{peer.path}"), Settings(), deadline=PATIENT_S)
     yield counter
     await counter.close()
 
@@ -64,7 +65,7 @@ async def test_opening_asks_for_the_firmware_and_no_more(counter: QubitekkCc1, p
 @pytest.mark.parametrize("answer", ["1.2", "Unknown Command", ""])
 async def test_another_instrument_is_no_cc1(counter: QubitekkCc1, peer: Peer, answer: str) -> None:
     peer.set({"FIRM?": answer})
-    with pytest.raises(ConnectError, match=r"counter .*no CC1 answers"):
+    with in_a_hurry(counter), pytest.raises(ConnectError, match=r"counter .*no CC1 answers"):
         await counter.open()
 
 
@@ -156,7 +157,7 @@ async def test_a_setting_that_was_not_taken_is_refused(counter: QubitekkCc1, pee
 async def test_a_late_answer_is_not_taken_for_the_next(counter: QubitekkCc1, peer: Peer) -> None:
     await counter.open()
     peer.next[b"WIND?\n"] = [b""]
-    with pytest.raises(DeadlineError, match=r"counter .*WIND\?"):
+    with in_a_hurry(counter), pytest.raises(DeadlineError, match=r"counter .*WIND\?"):
         await counter.window()
     peer.next[b"FIRM?\n"] = [b"2\nFirmware v2.010\n"]
     assert await counter.delay() == pytest.approx(8e-9)

@@ -12,6 +12,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, RefusedError
 from drivers.polarization.sfifteen_lcr import LcrSettings, SFifteenLcr
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = LcrSettings.model_validate(
@@ -48,7 +49,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def cells(peer: Peer) -> AsyncIterator[SFifteenLcr]:
-    cells = SFifteenLcr("cells", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.2)
+    cells = SFifteenLcr("cells", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield cells
     await cells.close()
 
@@ -71,7 +72,7 @@ async def test_another_board_of_the_maker_is_named(cells: SFifteenLcr, peer: Pee
     with pytest.raises(ConnectError, match="SPDCSDR"):
         await cells.open()
     peer.answers.clear()
-    with pytest.raises(ConnectError, match="liquid-crystal"):
+    with in_a_hurry(cells), pytest.raises(ConnectError, match="liquid-crystal"):
         await cells.open()
 
 
@@ -107,8 +108,9 @@ async def test_the_text_of_a_command_not_understood_is_no_amplitude(cells: SFift
 
 
 async def test_a_late_amplitude_is_not_the_next_ones(cells: SFifteenLcr, peer: Peer) -> None:
+    await cells.open()
     peer.next[b"AMP? 1\r\n"] = [b""]
-    with pytest.raises(DeadlineError, match=r"AMP\? 1"):
+    with in_a_hurry(cells), pytest.raises(DeadlineError, match=r"AMP\? 1"):
         await cells.angles()
     peer.next[b"*IDN?\r\n"] = [f"7.7\r\n{IDENTITY}\r\n".encode()]
     assert await cells.angles() == pytest.approx(WANTED)

@@ -13,6 +13,7 @@ from drivers.detectors.sfifteen_spd import SFifteenSpd, SpdSettings
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from tests.drivers.canned_line import CannedText, try_everything
 from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = SpdSettings.model_validate({"max_bias_voltage": "145 V"})
@@ -48,7 +49,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def detector(peer: Peer) -> AsyncIterator[SFifteenSpd]:
-    detector = SFifteenSpd("apd", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.15)
+    detector = SFifteenSpd("apd", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield detector
     await detector.close()
 
@@ -64,7 +65,7 @@ async def test_another_instrument_is_named(detector: SFifteenSpd, peer: Peer) ->
     with pytest.raises(ConnectError, match="'TDC1 counter' answers"):
         await detector.open()
     peer.answers.clear()
-    with pytest.raises(ConnectError, match=r"apd .*no answer"):
+    with in_a_hurry(detector), pytest.raises(ConnectError, match=r"apd .*no answer"):
         await detector.open()
 
 
@@ -86,14 +87,18 @@ async def test_a_rate_is_counts_by_time(detector: SFifteenSpd) -> None:
 
 
 async def test_counts_may_take_the_counting_time_and_the_deadline(detector: SFifteenSpd, peer: Peer) -> None:
+    await detector.open()
+    peer.set(**{"time?": "20000"})
     peer.next[b"counts?\r\n"] = [b""]
-    counting = asyncio.create_task(detector.count_rate(1))
-    await peer.asked.wait()
-    await asyncio.wait([counting], timeout=0.2)  # longer than the deadline
-    peer.say(b"17\r\n")
-    assert await counting == pytest.approx(17 / 0.2)
+    with in_a_hurry(detector, 0.4):
+        counting = asyncio.create_task(detector.count_rate(1))
+        await peer.asked.wait()
+        await asyncio.wait([counting], timeout=0.5)  # longer than the deadline
+        peer.say(b"17\r\n")
+        assert await counting == pytest.approx(17 / 20.0)
+    peer.set(**{"time?": "200"})
     peer.next[b"counts?\r\n"] = [b""]
-    with pytest.raises(DeadlineError, match=r"counts\?: no answer within 0\.35 s"):
+    with in_a_hurry(detector, 0.4), pytest.raises(DeadlineError, match=r"counts\?: no answer within 0\.6 s"):
         await detector.count_rate(1)
 
 
@@ -188,7 +193,7 @@ async def test_a_line_that_is_no_answer_is_passed_over(detector: SFifteenSpd, pe
 async def test_a_late_answer_is_not_taken_for_the_next(detector: SFifteenSpd, peer: Peer) -> None:
     await detector.open()
     peer.next[b"hvolt?\r\n"] = [b""]
-    with pytest.raises(DeadlineError):
+    with in_a_hurry(detector), pytest.raises(DeadlineError):
         await detector.bias_voltage(1)
     peer.next[b"*idn?\r\n"] = [b"99\r\nS-Fifteen SPD 3\r\n"]
     assert await detector.temperature() == pytest.approx(253.35)

@@ -19,6 +19,7 @@ from drivers.time_taggers import tdc1_recording
 from drivers.time_taggers.sfifteen_tdc1 import SFifteenTdc1
 from drivers.time_taggers.tdc1_stream import Line, Tdc1Decoder, WordReader, Words
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 from timetags.block import TagBlock
 
@@ -55,7 +56,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def tdc(peer: Peer) -> AsyncIterator[SFifteenTdc1]:
-    tdc = SFifteenTdc1("tdc", Address.parse(f"serial:{peer.path}"), Settings(), deadline=0.2)
+    tdc = SFifteenTdc1("tdc", Address.parse(f"serial:{peer.path}"), Settings(), deadline=PATIENT_S)
     yield tdc
     await tdc.close()
 
@@ -135,7 +136,7 @@ async def test_opening_asks_who_it_is_and_no_more(tdc: SFifteenTdc1, peer: Peer)
 @pytest.mark.parametrize("answer", ["CLD1015", ""])
 async def test_another_instrument_is_no_tdc1(tdc: SFifteenTdc1, peer: Peer, answer: str) -> None:
     peer.set({"*IDN?": answer, "ABORT;*IDN?": answer})
-    with pytest.raises(ConnectError, match="no TDC1 answers"):
+    with in_a_hurry(tdc), pytest.raises(ConnectError, match="no TDC1 answers"):
         await tdc.open()
 
 
@@ -176,7 +177,7 @@ async def test_counts_of_a_second(tdc: SFifteenTdc1, peer: Peer) -> None:
 async def test_a_late_answer_is_not_taken_for_the_next(tdc: SFifteenTdc1, peer: Peer) -> None:
     await tdc.open()
     peer.next[b"LEVEL?\r\n"] = [b""]
-    with pytest.raises(DeadlineError):
+    with in_a_hurry(tdc), pytest.raises(DeadlineError):
         await tdc.threshold(1)
     peer.next[b"ABORT;*IDN?\r\n"] = [f"9.9 volt\r\n{IDENTITY}\r\n".encode()]
     assert await tdc.threshold(1) == -0.5
@@ -258,6 +259,7 @@ async def test_a_slow_consumer_holds_the_stream_back_and_loses_nothing(
 
 
 async def test_a_line_that_breaks_ends_the_recording(tdc: SFifteenTdc1, peer: Peer) -> None:
+    tdc.deadline = 0.1  # within which it is looked whether the line still lives
     await tdc.start((1,))
     peer.say(word(300_000_000 % (1 << 27), 1) + word(0, 0x10) + word(1 << 26, 0x10))
     collecting = asyncio.create_task(taken(tdc))
@@ -305,7 +307,10 @@ async def test_what_a_dead_program_has_left_recording_is_stopped(tdc: SFifteenTd
             await asyncio.sleep(0.01)
 
     recording = asyncio.create_task(go_on())
-    await tdc.open()
+    with in_a_hurry(tdc):
+        opening = asyncio.create_task(tdc.open())
+        await peer.asked.wait()
+    await opening
     await recording
     assert (await tdc.identity()).model == "TDC1"
 
@@ -318,7 +323,7 @@ async def test_it_is_made_safe_from_nothing_and_while_it_records(tdc: SFifteenTd
     await asyncio.gather(tdc.make_safe(), tdc.make_safe())
     assert tags(await taken(tdc)) == [(1_500_000, 1)]
     peer.answers.clear()
-    with pytest.raises(DeadlineError, match=r"tdc .*ABORT"):
+    with in_a_hurry(tdc), pytest.raises(DeadlineError, match=r"tdc .*ABORT"):
         await tdc.make_safe()
 
 

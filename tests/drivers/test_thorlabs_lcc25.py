@@ -17,6 +17,7 @@ from drivers.polarization.liquid_crystal import LiquidCrystalSettings
 from drivers.polarization.thorlabs_lcc25 import PROMPT, ThorlabsLcc25
 from drivers.transports.text_answers import TextAnswers
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 CURVE = [["1 V", "360 deg"], ["3 V", "90 deg"], ["10 V", "20 deg"]]
@@ -63,7 +64,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture
 async def cell(peer: Peer) -> AsyncIterator[ThorlabsLcc25]:
-    cell = ThorlabsLcc25("cell", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=0.2)
+    cell = ThorlabsLcc25("cell", Address.parse(f"serial:{peer.path}"), SETTINGS, deadline=PATIENT_S)
     yield cell
     await cell.close()
 
@@ -144,8 +145,9 @@ async def test_made_safe_it_does_not_modulate(cell: ThorlabsLcc25, peer: Peer) -
 
 
 async def test_an_answer_belongs_to_its_own_echo(cell: ThorlabsLcc25, peer: Peer) -> None:
+    await cell.open()
     peer.next[b"enable?\r"] = [b""]
-    with pytest.raises(DeadlineError, match=r"enable\?"):
+    with in_a_hurry(cell), pytest.raises(DeadlineError, match=r"enable\?"):
         await cell.angles()
     peer.next[b"enable?\r"] = [echoed("volt1?", "9.9") + echoed("enable?", "1")]
     assert await cell.angles() == pytest.approx((math.radians(157.5),))

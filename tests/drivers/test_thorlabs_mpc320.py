@@ -13,8 +13,9 @@ from drivers.polarization.apt import Message
 from drivers.polarization.thorlabs_mpc320 import ThorlabsMpc320
 from drivers.transports.serial import SerialLine
 from tests.drivers.apt_peer import INFO_REQUEST, MPC_INFO, AptPeer, frame, ustatus, ustatus_request
+from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 
-DEADLINE = 0.3
 HOMED_IDLE = 0x9000_0500  # connected, homed, power OK, enabled: thorlabs_mpc320.md, Examples
 MOVING = 0x10
 HOMING = 0x200
@@ -46,7 +47,7 @@ class Paddles(AptPeer):
 
 
 def driver(path: str) -> ThorlabsMpc320:
-    return ThorlabsMpc320("alice_paddles", Address.parse(f"serial:{path}"), Settings(), DEADLINE)
+    return ThorlabsMpc320("alice_paddles", Address.parse(f"serial:{path}"), Settings(), PATIENT_S)
 
 
 @pytest.fixture
@@ -91,8 +92,9 @@ async def test_another_model_is_refused(peer: Paddles) -> None:
 
 async def test_nobody_there_is_a_connect_error(peer: Paddles) -> None:
     del peer.answers[INFO_REQUEST]
-    with pytest.raises(ConnectError, match="nothing came back"):
-        await driver(peer.path).open()
+    paddles = driver(peer.path)
+    with in_a_hurry(paddles), pytest.raises(ConnectError, match="nothing came back"):
+        await paddles.open()
 
 
 async def test_angles_read_the_notes_scale(paddles: ThorlabsMpc320, peer: Paddles) -> None:
@@ -125,7 +127,7 @@ async def test_channels_that_stay_disabled_are_an_error_before_any_move(
 ) -> None:
     peer.bits = dict.fromkeys(peer.bits, 0x1000_0100)
     for _ in range(2):
-        with pytest.raises(DeadlineError, match="stays disabled"):
+        with in_a_hurry(paddles), pytest.raises(DeadlineError, match="stays disabled"):
             await paddles.set_angles([0.0, 0.0, 0.0])
     assert peer.count(ENABLE_ALL) == 1, "toggling fast can hang the firmware"
     assert not [request for request in peer.heard if request.startswith(b"\x53\x04")]
@@ -192,7 +194,7 @@ async def test_a_late_status_does_not_answer_the_next_question(
 ) -> None:
     asked = ustatus_request(1)
     answer = peer.answers.pop(asked)
-    with pytest.raises(DeadlineError, match="RequestUStatus"):
+    with in_a_hurry(paddles), pytest.raises(DeadlineError, match="RequestUStatus"):
         await paddles.angles()
     peer.answers[asked] = answer
     peer.answers[INFO_REQUEST] = ustatus(1, 1370, HOMED_IDLE) + MPC_INFO  # the late answer comes first
@@ -214,14 +216,14 @@ async def test_a_cancelled_question_leaves_the_line_in_step(paddles: ThorlabsMpc
 
 async def test_garbage_alone_is_an_error_that_shows_it(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     peer.answers[ustatus_request(1)] = b"\xde\xad\xbe\xef"
-    with pytest.raises(DeadlineError, match="only de ad be ef came"):
+    with in_a_hurry(paddles), pytest.raises(DeadlineError, match="only de ad be ef came"):
         await paddles.angles()
 
 
 async def test_half_a_frame_does_not_spoil_the_next(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     whole = ustatus(1, 0, HOMED_IDLE)
     peer.answers[ustatus_request(1)] = whole[:9]
-    with pytest.raises(DeadlineError, match=whole[:9].hex(" ")):
+    with in_a_hurry(paddles), pytest.raises(DeadlineError, match=whole[:9].hex(" ")):
         await paddles.angles()
     peer.answers[ustatus_request(1)] = whole
     assert await paddles.angles() == (0.0, 0.0, 0.0)
@@ -258,7 +260,7 @@ async def test_make_safe_stops_every_paddle_and_looks(paddles: ThorlabsMpc320, p
 
 async def test_make_safe_complains_when_a_paddle_goes_on(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     peer.bits[4] |= MOVING
-    with pytest.raises(DeadlineError, match="channel 4 still moves"):
+    with in_a_hurry(paddles), pytest.raises(DeadlineError, match="channel 4 still moves"):
         await paddles.make_safe()
 
 
@@ -281,7 +283,10 @@ async def test_make_safe_beside_an_opening(peer: Paddles) -> None:
 async def test_make_safe_does_not_give_up_after_one_silence(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     replies = [b"", MPC_INFO, MPC_INFO]
     peer.answers[INFO_REQUEST] = lambda: replies.pop(0)
-    await paddles.make_safe()
+    with in_a_hurry(paddles):
+        making_safe = asyncio.create_task(paddles.make_safe())
+        await eventually(lambda: len(replies) < 3)
+    await making_safe
     assert [peer.count(stop) for stop in STOPS] == [2, 2, 2]
     assert not replies, "the second try begins with the probe"
 

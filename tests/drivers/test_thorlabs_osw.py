@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.errors import DeadlineError, LimitError, RefusedError
 from drivers.optics.thorlabs_osw import OswSettings, ThorlabsOsw
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.scripted_peer import cancel_once
 from tests.drivers.table_peer import TablePeer, at_end
 
@@ -26,7 +27,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 
 @pytest.fixture
 async def switch(peer: TablePeer) -> AsyncIterator[ThorlabsOsw]:
-    switch = ThorlabsOsw("cross", Address.parse(f"serial:{peer.path}"), OswSettings(), deadline=0.2)
+    switch = ThorlabsOsw("cross", Address.parse(f"serial:{peer.path}"), OswSettings(), deadline=PATIENT_S)
     yield switch
     await switch.close()
 
@@ -45,7 +46,9 @@ async def test_bar_and_cross(switch: ThorlabsOsw, peer: TablePeer) -> None:
 
 
 async def test_a_switch_with_one_input(peer: TablePeer) -> None:
-    switch = ThorlabsOsw("fork", Address.parse(f"serial:{peer.path}"), OswSettings(inputs=1), deadline=0.2)
+    switch = ThorlabsOsw(
+        "fork", Address.parse(f"serial:{peer.path}"), OswSettings(inputs=1), deadline=PATIENT_S
+    )
     assert switch.inputs == (1,)
     assert await switch.connections() == {1: 1}
     with pytest.raises(LimitError):
@@ -54,7 +57,8 @@ async def test_a_switch_with_one_input(peer: TablePeer) -> None:
 
 
 async def test_a_switch_that_does_not_obey_is_a_refusal(switch: ThorlabsOsw) -> None:
-    with pytest.raises(RefusedError, match=r"cross .*S\? still gives 1 after S 2"):
+    await switch.open()
+    with in_a_hurry(switch), pytest.raises(RefusedError, match=r"cross .*S\? still gives 1 after S 2"):
         await switch.connect(1, 2)
 
 
@@ -68,9 +72,10 @@ async def test_outside_nothing_is_sent(switch: ThorlabsOsw, peer: TablePeer) -> 
 
 
 async def test_silence_garbage_and_a_late_answer(switch: ThorlabsOsw, peer: TablePeer) -> None:
+    await switch.open()
     peer.next[b"S?\n"] = [b"", b"3\r\n"]
     for _ in range(2):
-        with pytest.raises(DeadlineError, match=r"cross .*S\?"):
+        with in_a_hurry(switch), pytest.raises(DeadlineError, match=r"cross .*S\?"):
             await switch.connections()
     peer.next[b"I?\n"] = [b"2\r\nOSW22-1310E 1.02\r\n"]  # the late answer, and then the probe's
     assert await switch.connections() == {1: 1, 2: 2}
