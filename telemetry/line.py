@@ -62,6 +62,7 @@ async def connect(
     in_flight: int = 50,
 ) -> AsyncIterator[aiomqtt.Client]:
     """A connected client with at most `in_flight` unacknowledged messages; nothing is left behind after it.
+    When it is left by an exception, the broker publishes the will.
 
     aiomqtt opens its socket in a thread, which cannot be cancelled and holds up the program's end when the
     host does not answer; and paho leaves a socket behind on which TLS could not be agreed. So a first look is
@@ -94,11 +95,24 @@ async def connect(
     client._client.on_socket_register_write = _writes_of(client, asyncio.get_running_loop())
     try:
         async with client:
-            yield client
+            try:
+                yield client
+            except BaseException:
+                if will is not None:
+                    _break(client)
+                raise
     finally:
         client._client.disconnect()
         if client._disconnected.done() and not client._disconnected.cancelled():
             client._disconnected.exception()
+
+
+def _break(client: aiomqtt.Client) -> None:
+    """End the connection without the DISCONNECT that aiomqtt would send, which discards the will."""
+    line = client._client.socket()
+    if isinstance(line, socket.socket):
+        with contextlib.suppress(OSError):  # it is broken already
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _writes_of(client: aiomqtt.Client, loop: asyncio.AbstractEventLoop) -> Callable[..., None]:

@@ -52,6 +52,7 @@ DEFAULT_NODE = "control"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0  # between attempts to connect
 _MOST_UNSTORED = 20_000  # messages that wait in memory for a disk that hangs
 _LAST_WRITE_S = 2.0  # for the outbox to be written and closed at the end
+_GOOD_BYE_S = 0.5  # for `disconnected` to be sent, when not everything else could be
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +64,9 @@ class Publisher:
     `keepalive_s` (whole seconds): a hung process is declared lost by the broker after about 1.5 times this.
     `outbox` is closed at the end; by default it is in memory. `leftovers` are outboxes of earlier processes
     for the same broker, sent as soon as there is a line. `commands` takes requests to this run.
-    On leaving, what waits is sent and `disconnected` published; after `flush_s` seconds the line is closed
-    in any case. `wait` is how the time until the next attempt to connect passes.
+    On leaving, what waits is sent for up to `flush_s` seconds and `disconnected` published. A line on which
+    that cannot be done soon is broken, so that the broker says `lost`. `wait` is how the time until the next
+    attempt to connect passes.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Publisher:
         self._hello: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._fresh, self._news, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._sending: list[asyncio.Task[None]] = []  # over the present line
         self._thread = ThreadPoolExecutor(1, "telemetry outbox")
 
     @property
@@ -170,6 +173,10 @@ class Publisher:
         self._news.set()
         try:
             await asyncio.wait({serve}, timeout=self._flush_s)
+            if sending := [task for task in self._sending if not task.done()]:
+                for task in sending:
+                    task.cancel()
+                await asyncio.wait({serve}, timeout=_GOOD_BYE_S)
         finally:
             for task in (serve, store):
                 while not task.done():  # again, because leaving a stuck connection waits too
@@ -281,11 +288,11 @@ class Publisher:
             forgotten = [m for m in self._delivered.values() if m.seq == self._newest[m.topic].seq]
             await delivery.send([self._status("ready", ready), *forgotten])
             self.trouble = delivery.trouble
-            clearing = both.create_task(self._clear_up(client, echoes))
-            while await self._anything_to_send(delivery):
-                await delivery.send_fetched()
-                self.trouble = delivery.trouble
-            await clearing
+            self._sending = [
+                both.create_task(self._clear_up(client, echoes)),
+                both.create_task(self._send_news(delivery)),
+            ]
+            await asyncio.wait(self._sending)
             await delivery.send([self._status("disconnected", self._numbers(status))])
             listener.cancel()
 
@@ -293,6 +300,11 @@ class Publisher:
         figures = self._outbox.dropped[Importance.FIGURE]
         status = Status(state=word, dropped_figures=figures, dropped_events=self.dropped - figures)
         return self._message(contract.STATUS, self._topics.status(self._node), status, numbers)
+
+    async def _send_news(self, delivery: Delivery) -> None:
+        while await self._anything_to_send(delivery):
+            await delivery.send_fetched()
+            self.trouble = delivery.trouble
 
     async def _anything_to_send(self, delivery: Delivery) -> bool:
         """Wait for news; False when the run has ended and nothing waits that can be sent."""

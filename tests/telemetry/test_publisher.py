@@ -100,6 +100,46 @@ async def test_a_clean_end_leaves_no_will(broker: EmbeddedBroker, listen_on: Lis
         assert (await late.until(lambda *_: True))[0][1]["state"] == "disconnected"
 
 
+@pytest.mark.parametrize("slow", ["telemetry.publisher.clear", "telemetry.delivery.Delivery.send_fetched"])
+async def test_what_cannot_be_sent_in_time_stays_and_the_good_bye_is_said(
+    broker: EmbeddedBroker, listen_on: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """More than a second's worth was left, by an earlier process or by this one."""
+    begun = asyncio.Event()
+
+    async def send_much(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(slow, send_much)
+    monkeypatch.setattr("telemetry.publisher._GOOD_BYE_S", 30.0)
+    async with publisher(broker.port, flush_s=0.01, leftovers=[tmp_path / "outbox.sqlite"]) as run:
+        run.publish_event(Event(level="info", text="hello"))
+        await asyncio.wait_for(begun.wait(), 5)
+    async with listen_on(broker.port, STATUS) as late:
+        assert (await late.until(lambda *_: True))[0][1]["state"] == "disconnected"
+
+
+async def test_a_line_that_is_left_in_disorder_leaves_the_will(
+    broker: EmbeddedBroker, listen_on: Listen
+) -> None:
+    """MQTT 3.1.1, 3.14.4: after DISCONNECT the server discards the will; so there must be none."""
+
+    async def leave(name: str, error: type[Exception] | None) -> None:
+        will = aiomqtt.Will(f"bellbench/v1/{name}", b'{"left": true}', qos=1)
+        async with connect(Line("127.0.0.1", broker.port), will=will) as client:
+            await client.publish(f"bellbench/v1/{name}", b"{}", qos=1)
+            if error:
+                raise error
+
+    async with listen_on(broker.port) as ear:
+        await leave("first", None)
+        with pytest.raises(ZeroDivisionError):
+            await leave("second", ZeroDivisionError)
+        seen = await ear.until(lambda _, fields: "left" in fields)
+    assert [topic.rpartition("/")[2] for topic, _ in seen] == ["first", "second", "second"]
+
+
 async def test_broker_gone_and_back(listen_on: Listen, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "telemetry")
     async with EmbeddedBroker(0) as first:
