@@ -1,9 +1,14 @@
 """A clock has lost its reference: taggers that share a time drift apart by a microsecond in a second.
 
 Its monitor says so, where it has one; chance has no part in that. Without one a delay track that runs faster
-than `drift` does, with 6.2 standard errors of a track that has begun anew to spare (1e-9, two-sided). Faster
-still, no track finds the peak any more: that is `peak_walked_off`. Remedy: the reference is waited for, then
-the delays are calibrated anew, since a clock that was free does not come back to where it was.
+than `drift` does, with 6.2 standard errors of a track that has begun anew to spare (1e-9, two-sided): 1.31
+ns/s by default. A rate that comes all at once is known at the second look after it; the first takes it for a
+jump of the delay (`fibre_jump`). Looks are ten seconds apart, or a stay, and see 8 ns either way: so of such
+rates those below some 0.7 ns/s are reached in stays of ten seconds or more, for which `drift` has to be
+smaller, 2e-10 say, and the default in stays of less than six. With a faster one no look finds the peak any
+more: that is `peak_walked_off`. A rate that grows slowly is followed, and reaches any `drift`. Remedy: the
+reference is waited for, then the delays are calibrated anew, since a clock that was free does not come back
+to where it was.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from scipy import stats
 
 from experiments.calibrations.pair_delays import CalibratePairDelaysStep, tracked_delays
 from experiments.calibrations.polarization.search import Found, Look
+from experiments.calibrations.tracking import DelayTracker
 from experiments.config.experiment import Experiment
 from experiments.config.plan import CalibratePairDelays, MeasurePairs
 from experiments.config.settings import PairSettings
@@ -206,6 +207,24 @@ async def test_a_track_that_runs_away_is_a_clock_without_reference() -> None:
         alarms.append(await dog.look([], 1, context))
     assert alarms[0] is None
     assert alarms[1] is not None
+
+
+async def test_a_clock_that_loses_its_reference_is_told_by_its_track() -> None:
+    """It runs by 0.6 ns/s from one moment to the next, and is looked at every ten seconds: at the second look
+    its rate is known, and with a `drift` of 0.2 ns/s (and 0.31 ns/s to spare) the watchdog says so."""
+    tracker = DelayTracker((0,), [(1,)], {}, time_ps=0, error_ps=10.0)
+    context: Any = SimpleNamespace(
+        bench=SimpleNamespace(testbed=SimpleNamespace(clocks={})),
+        calibrations=SimpleNamespace(find=lambda *_: tracker),
+    )
+    dog = clock_unlocked.ClockUnlockedWatchdog(ClockUnlocked(drift=2e-10), SUBJECT)
+    barked = []
+    for second in range(10, 100, 10):
+        tracker.tracks[0].update(second * 10**12, max(0.0, 600.0 * (second - 50)), 10.0)
+        barked.append(await dog.look([], 1, context))
+    assert [alarm is not None for alarm in barked] == [False] * 6 + [True] * 3
+    assert barked[-1] is not None
+    assert barked[-1].reason == "the clock of alice runs away by +0.60 ns/s"
 
 
 async def test_delays_of_a_pair_are_found_anew_as_its_plan_does_and_those_of_others_given_up(

@@ -31,7 +31,9 @@ disciplined clock's and a buried fibre's, so that the track follows and its erro
 ALARM_SIGMAS = 3.0
 """A look further from what was expected than this raises the alarm (`physics.md` 6); one in 370 by chance."""
 JUMP_SIGMAS = 5.0
-"""A look further away than this is a jump of the delay, not drift: the track begins anew there."""
+"""A look further away than this is a jump of the delay, not drift: the track begins anew there. Which rate a
+clock may take up all at once and still be followed, `HALF_RANGE_PS` says: some 0.7 ns/s when looks are ten
+seconds apart. With a greater one the next look finds no peak."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Track:
         self._time_ps, self._rate_sigma = time_ps, rate_sigma
         self._state = np.zeros(2)
         self._covariance = np.diag([error_ps**2, rate_sigma**2])
+        self._landed: tuple[float, float] | None = None
+        """Offset and error of the last look, if that was a jump."""
 
     def expect(self, time_ps: int) -> float:
         """The offset to expect at a time, in ps."""
@@ -79,15 +83,25 @@ class Track:
     def shift(self, by_ps: float) -> None:
         """From now on the second's tags come later by this: somebody has moved a delay on purpose."""
         self._state = self._state + np.array([by_ps, 0.0])
+        if self._landed is not None:
+            self._landed = self._landed[0] + by_ps, self._landed[1]
 
     def update(self, time_ps: int, offset_ps: float, error_ps: float) -> TrackPoint:
-        """Take a look's result."""
+        """Take a look's result. After two jumps in a row the delay runs, as that of a clock that has lost its
+        reference: the track goes on with the rate between them."""
         state, covariance = self._moved(time_ps)
         difference = offset_ps - state[0]
         spread = covariance[0, 0] + error_ps**2
         surprise = float(difference / np.sqrt(spread))
         jumped = abs(surprise) > JUMP_SIGMAS
-        if jumped:
+        seconds = (time_ps - self._time_ps) / 1e12
+        if jumped and self._landed is not None and seconds > 0:
+            before_ps, before_error_ps = self._landed
+            state = np.array([offset_ps, (offset_ps - before_ps) / seconds])
+            with_rate = error_ps**2 / seconds
+            rate = (error_ps**2 + before_error_ps**2) / seconds**2
+            covariance = np.array([[error_ps**2, with_rate], [with_rate, rate]])
+        elif jumped:
             state = np.array([offset_ps, state[1]])
             covariance = np.diag([error_ps**2, self._rate_sigma**2])
         else:
@@ -95,6 +109,7 @@ class Track:
             state = state + gain * difference
             covariance = covariance - np.outer(gain, covariance[0])
         self._time_ps, self._state, self._covariance = time_ps, state, covariance
+        self._landed = (offset_ps, error_ps) if jumped else None
         point = TrackPoint(time_ps, offset_ps, error_ps, float(state[1]), surprise, jumped)
         self.points.append(point)
         return point

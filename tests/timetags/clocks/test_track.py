@@ -20,6 +20,40 @@ def test_a_jump_is_told_and_followed() -> None:
     assert track.expect(100 * PS) == pytest.approx(1500, abs=1)
 
 
+@pytest.mark.parametrize("rate", [100, 250, 300, 400, -600, 700])
+def test_a_rate_that_is_taken_up_all_at_once_is_followed(rate: float) -> None:
+    """A clock loses its reference between two looks, ten seconds apart. The third look after that is expected
+    where it is; before, each one was a jump, and no rate was ever learned."""
+    track = Track(0, 10.0)
+    for second in range(10, 60, 10):
+        track.update(second * PS, 0.0, 10.0)
+    misses = []
+    for second in range(60, 160, 10):
+        offset = rate * (second - 50.0)
+        misses.append(abs(track.expect(second * PS) - offset))
+        track.update(second * PS, offset, 10.0)
+    assert max(misses) < 8000  # else no look would find it
+    assert max(misses[4:]) < 60
+    assert track.points[-1].rate_ps_per_s == pytest.approx(rate, abs=5)
+    assert not any(point.jumped for point in track.points[7:])
+
+
+def test_two_jumps_that_are_no_rate_are_got_over() -> None:
+    """3 ns, and 2 ns more at the next look, where it stays."""
+    track = Track(0, 10.0)
+    for second, offset in ((10, 0.0), (20, 3000.0), (30, 5000.0), (40, 5000.0), (50, 5000.0), (60, 5000.0)):
+        track.update(second * PS, offset, 10.0)
+    assert track.expect(70 * PS) == pytest.approx(5000, abs=20)
+
+
+def test_a_delay_that_was_moved_on_purpose_is_no_rate() -> None:
+    """A jump, a move by 5 ns, another jump by 4 ns: that is 400 ps/s, not 900."""
+    track = Track(0, 10.0)
+    track.update(10 * PS, 4000.0, 10.0)
+    track.shift(5000.0)
+    assert track.update(20 * PS, 13_000.0, 10.0).rate_ps_per_s == pytest.approx(400)
+
+
 def test_errors_of_the_track_are_honest() -> None:
     """Looks with a Gaussian error of 10 ps on a straight line, 20 of them: what is expected 10 s ahead is
     right on average, and misses by no more than twice the error of a single look."""
