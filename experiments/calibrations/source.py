@@ -162,10 +162,7 @@ class CalibrateSourceStep(Step[CalibrateSource]):
         await context.let_pass(context.tags.lasts(parameters.dwell) + TAIL_S, doing)
         await context.tags.reached(dwell.end_ps + MARGIN_PS)
         self._dwell = None
-        first, second = (
-            int(dwell.singles[[bench.channel(name) for name in bench.spoke_detectors(analyser)]].sum())
-            for analyser in pair.analysers
-        )
+        first, second = (_singles(dwell, bench, analyser) for analyser in pair.analysers)
         pairs = Coincident(int(dwell.raw.sum()), int(dwell.displaced.sum()), windows.displacements)
         return Point(power_w, dwell.live_ps / PS, (first, second), pairs)
 
@@ -246,6 +243,18 @@ class CalibrateSourceStep(Step[CalibrateSource]):
         source = source_of_pair(bench.testbed, pair.analysers, pair.switches)
         assert source is not None  # a pair without one is refused by `PairSettings.faults`
         return source, bench.get(bench.testbed.sources[source].pump, Laser)
+
+
+def _singles(dwell: PairDwell, bench: Bench, analyser: str) -> int:
+    """Those of both outputs. RunError where there are none, since no heralding can be told then."""
+    detectors = bench.spoke_detectors(analyser)
+    singles = int(dwell.singles[[bench.channel(name) for name in detectors]].sum())
+    if singles == 0:
+        raise RunError(
+            f"{' and '.join(detectors)} did not click in {dwell.live_ps / PS:g} s with the {dwell.setting}. "
+            "See whether they are biased, wired to their inputs of the tagger, and above its thresholds"
+        )
+    return singles
 
 
 def _quantity(estimate: Estimate, unit: str) -> dict[str, object]:
