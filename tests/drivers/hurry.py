@@ -5,9 +5,12 @@ end at a deadline is called `in_a_hurry`. A deadline that is short all the time 
 up, and the test fails now and then.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 PATIENT_S = 5.0
 
@@ -21,6 +24,15 @@ def in_a_hurry(instrument: object, deadline: float = 0.2) -> Iterator[None]:
         yield
     finally:
         _scale(instrument, usual / deadline)
+
+
+async def past_a_silence(instrument: object, call: Coroutine[Any, Any, T], silence: Awaitable[object]) -> T:
+    """What a call returns that goes on after a question without an answer. That question alone is in a hurry:
+    it has been asked when `silence` is over."""
+    with in_a_hurry(instrument):
+        calling = asyncio.create_task(call)
+        await silence
+    return await calling
 
 
 _NAMES = ("deadline", "_deadline")

@@ -17,6 +17,7 @@ from unittest import mock
 from drivers.address import Address
 from drivers.time_taggers import picoquant_harp
 from drivers.time_taggers.picoquant_harp import HarpSettings, PicoQuantHarp
+from tests.drivers.hurry import PATIENT_S
 from timetags.block import TagBlock
 
 TEXT, INT, DOUBLE = POINTER(c_char), POINTER(c_int), POINTER(c_double)
@@ -135,7 +136,9 @@ def installed(driver: type[PicoQuantHarp]) -> Iterator[Double]:
 
 
 def new(driver: type[PicoQuantHarp], address: str = "usb:1012345", **settings: Any) -> PicoQuantHarp:
-    return driver("harp", Address.parse(address), HarpSettings.model_validate({"inputs": 4} | settings), 1.0)
+    return driver(
+        "harp", Address.parse(address), HarpSettings.model_validate({"inputs": 4} | settings), PATIENT_S
+    )
 
 
 async def taken(harp: PicoQuantHarp) -> list[TagBlock]:

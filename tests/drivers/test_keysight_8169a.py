@@ -14,6 +14,7 @@ from drivers.capabilities import Identity, Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.polarization.keysight_8169a import Keysight8169a
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.scripted_peer import Exchange, ScriptedPeer, served
 
 IDENTITY = (b"*IDN?\n", b"HEWLETT-PACKARD,HP8169A,3234G00123,1.0\n")
@@ -109,8 +110,8 @@ async def test_made_safe_it_does_not_scan() -> None:
 
 
 async def test_a_controller_that_has_locked_up_ends_at_the_deadline() -> None:
-    async with bench([(b"*OPC?\n", b"")], [(b"*OPC?\n", b"1\n")], deadline=0.1) as plates:
-        with pytest.raises(DeadlineError, match=r"plates.*\*OPC\?"):
+    async with bench([(b"*OPC?\n", b"")], [(b"*OPC?\n", b"1\n")]) as plates:
+        with in_a_hurry(plates), pytest.raises(DeadlineError, match=r"plates.*\*OPC\?"):
             await plates.is_settled()
         assert await plates.is_settled()
 
@@ -131,8 +132,8 @@ async def test_behind_a_gateway_a_late_answer_is_not_taken_for_the_next() -> Non
         writer.close()
 
     async with served(gateway) as (port,):
-        plates = Keysight8169a("plates", Address.parse(f"tcp://127.0.0.1:{port}"), Settings(), 0.1)
-        with pytest.raises(DeadlineError, match=r"plates.*:POS:POL\?"):
+        plates = Keysight8169a("plates", Address.parse(f"tcp://127.0.0.1:{port}"), Settings(), PATIENT_S)
+        with in_a_hurry(plates), pytest.raises(DeadlineError, match=r"plates.*:POS:POL\?"):
             await plates.polarizer()
         assert await plates.angles() == pytest.approx((math.radians(30.0), math.radians(45.0)))
         await plates.close()

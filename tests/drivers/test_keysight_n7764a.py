@@ -12,6 +12,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, InstrumentError, LimitError, ProtocolError, RefusedError
 from drivers.optics.keysight_n7764a import KeysightN7764a, N7764aSettings
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import past_a_silence
 from tests.drivers.scripted_peer import served
 from tests.drivers.table_server import TableServer
 
@@ -110,8 +111,9 @@ async def test_made_safe_from_nothing_the_shutter_is_closed_and_the_line_too() -
 async def test_made_safe_over_a_line_that_fails_once() -> None:
     server = TableServer(TABLE)
     server.next[":OUTP2:STAT?"] = [None]
-    async with bench(server, deadline=0.2) as attenuator:
-        await attenuator.make_safe()
+    async with bench(server) as attenuator:
+        await attenuator.open()
+        await past_a_silence(attenuator, attenuator.make_safe(), server.asked.wait())
         assert server.commands == [":OUTP2:STAT OFF", ":OUTP2:STAT OFF"]
 
 

@@ -15,7 +15,7 @@ from drivers.lasers.koheras_telegram import Kind, Telegram, TelegramDecoder
 from drivers.lasers.nkt_koheras import NktKoheras
 from tests.drivers.canned_line import CannedFrames, try_everything
 from tests.drivers.eventually import eventually
-from tests.drivers.hurry import PATIENT_S, in_a_hurry
+from tests.drivers.hurry import PATIENT_S, in_a_hurry, past_a_silence
 from tests.drivers.table_peer import TablePeer, at_end
 
 SETTINGS = TunableLaserSettings.model_validate(
@@ -222,10 +222,7 @@ async def test_what_had_no_answer_or_no_effect_is_sent_again(
 ) -> None:
     await laser.open()
     peer.next[POWER_10_MW] = [complaint]
-    with in_a_hurry(laser):
-        setting = asyncio.create_task(laser.set_power(10e-3))
-        await eventually(lambda: POWER_10_MW in peer.heard)
-    await setting
+    await past_a_silence(laser, laser.set_power(10e-3), eventually(lambda: POWER_10_MW in peer.heard))
     assert peer.heard.count(POWER_10_MW) == 2
 
 

@@ -14,6 +14,7 @@ from drivers.capabilities import Identity, Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.polarization.novoptel_epc1000 import NovoptelEpc1000
 from tests.drivers.canned_line import try_everything
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import Exchange, ScriptedPeer, served
 
 FIRMWARE = (bytes.fromhex("520054"), bytes.fromhex("0109"))
@@ -154,8 +155,8 @@ async def test_answers_out_of_step_are_none(dialogue: Sequence[Exchange]) -> Non
 
 async def test_half_an_answer_ends_at_the_deadline() -> None:
     dialogue: list[Exchange] = [FIRMWARE, (TEMPERATURE, b"\x02")]
-    async with bench(ScriptedPeer(dialogue, [FIRMWARE, (TEMPERATURE, b"\x02\x80"), FIRMWARE]), 0.1) as plates:
-        with pytest.raises(DeadlineError, match="epc"):
+    async with bench(ScriptedPeer(dialogue, [FIRMWARE, (TEMPERATURE, b"\x02\x80"), FIRMWARE])) as plates:
+        with in_a_hurry(plates), pytest.raises(DeadlineError, match="epc"):
             await plates.temperature()
         assert await plates.temperature() == pytest.approx(313.15)
 

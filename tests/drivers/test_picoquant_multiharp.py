@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
-from drivers.time_taggers.picoquant_harp import HarpSettings, PicoQuantHarp
+from drivers.time_taggers.picoquant_harp import PicoQuantHarp
 from drivers.time_taggers.picoquant_multiharp import PicoQuantMultiHarp
 from drivers.time_taggers.picoquant_recording import HarpRecording
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.picoquant_double import (
     DROPPED,
     FIFO_FULL,
@@ -174,11 +174,11 @@ async def test_what_the_library_refuses_has_its_own_words(harp: PicoQuantHarp, l
 
 
 async def test_a_library_that_hangs_ends_at_the_deadline(library: Double) -> None:
-    harp = PicoQuantMultiHarp("harp", Address.parse("usb:1012345"), HarpSettings(inputs=4), deadline=0.1)
+    harp = new(PicoQuantMultiHarp)
     await harp.open()
     await harp.start((1,))
     library.stuck = threading.Event()
-    with pytest.raises(DeadlineError, match="ReadFiFo: the maker's library did not return"):
+    with in_a_hurry(harp), pytest.raises(DeadlineError, match="ReadFiFo: the maker's library did not return"):
         await taken(harp)
     library.stuck.set()
     await harp.close()

@@ -12,6 +12,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.optics.polatis_switch import PolatisSettings, PolatisSwitch
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import cancel_once, served
 from tests.drivers.table_server import TableServer
 
@@ -145,8 +146,9 @@ async def test_connections_that_make_no_sense_are_a_protocol_error(answer: str) 
 async def test_silence_and_cancellation_leave_the_line_in_step() -> None:
     server = TableServer(TABLE)
     server.next[":oxc:swit:conn:stat?"] = [None, None]
-    async with bench(server, deadline=0.2) as switch:
-        with pytest.raises(DeadlineError, match=r"matrix .*conn:stat\?"):
+    async with bench(server) as switch:
+        await switch.open()
+        with in_a_hurry(switch), pytest.raises(DeadlineError, match=r"matrix .*conn:stat\?"):
             await switch.connections()
         server.asked.clear()
         await cancel_once(server.asked, switch.connections())

@@ -13,6 +13,7 @@ from drivers.capabilities import TunableLaserSettings
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.lasers.santec_tsl570 import SantecTsl570
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import cancel_once, served
 
 SETTINGS = TunableLaserSettings.model_validate(
@@ -183,8 +184,9 @@ async def test_another_instrument_is_named(answer: str) -> None:
 async def test_a_late_answer_is_not_taken_for_the_next(scheme: str) -> None:
     tsl = Tsl()
     tsl.next[":POW:ACT?"] = [None]
-    async with bench(tsl, scheme, deadline=0.2) as laser:
-        with pytest.raises(DeadlineError, match=r"tunable .*:POW:ACT\?"):
+    async with bench(tsl, scheme) as laser:
+        await laser.open()
+        with in_a_hurry(laser), pytest.raises(DeadlineError, match=r"tunable .*:POW:ACT\?"):
             await laser.power()
         tsl.late.set()
         assert await laser.power() == pytest.approx(1e-3 * 10**-0.352)
@@ -193,7 +195,7 @@ async def test_a_late_answer_is_not_taken_for_the_next(scheme: str) -> None:
 async def test_cancelling_leaves_the_line_in_step() -> None:
     tsl = Tsl()
     tsl.next[":POW:ACT?"] = [None]
-    async with bench(tsl, deadline=1.0) as laser:
+    async with bench(tsl) as laser:
         await cancel_once(tsl.asked, laser.power())
         tsl.late.set()
         assert await laser.power() == pytest.approx(1e-3 * 10**-0.352)

@@ -8,6 +8,7 @@ import pytest
 from drivers.address import Address
 from drivers.errors import DeadlineError, LineError
 from drivers.transports.serial_text import SerialTextLine
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.pty_peer import PtyPeer
 
 
@@ -39,7 +40,12 @@ async def peer() -> AsyncIterator[Peer]:
 @pytest.fixture
 async def line(peer: Peer) -> AsyncIterator[SerialTextLine]:
     line = SerialTextLine(
-        "pump", Address.parse(f"serial:{peer.path}"), 115200, 0.3, ending="\r", probe=("id?", r"PUMP \d+")
+        "pump",
+        Address.parse(f"serial:{peer.path}"),
+        115200,
+        PATIENT_S,
+        ending="\r",
+        probe=("id?", r"PUMP \d+"),
     )
     yield line
     await line.close()
@@ -61,7 +67,8 @@ async def test_an_answer_of_several_lines_ends_at_the_one_that_is_asked_for(
 
 
 async def test_a_late_answer_is_not_taken_for_the_next(line: SerialTextLine, peer: Peer) -> None:
-    with pytest.raises(DeadlineError, match=r"slow\?.*nothing came back"):
+    await line.open()
+    with in_a_hurry(line), pytest.raises(DeadlineError, match=r"slow\?.*nothing came back"):
         await line.query("slow?")
     peer.answers["id?"] = b"late answer\r\nPUMP 42\r\n"
     peer.answers["p?"] = b"7\r\n"

@@ -7,9 +7,8 @@ import pytest
 
 from drivers.errors import ConnectError, DeadlineError, LineError
 from drivers.transports.serial import Probe, SerialLine
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.pty_peer import PtyPeer
-
-DEADLINE = 0.3
 
 
 class Lines:
@@ -60,7 +59,7 @@ async def line(peer: Peer) -> AsyncIterator[SerialLine[str]]:
 
 
 def new_line(
-    path: str, on_frame: Callable[[str], None] = lambda _: None, deadline: float = DEADLINE
+    path: str, on_frame: Callable[[str], None] = lambda _: None, deadline: float = PATIENT_S
 ) -> SerialLine[str]:
     probe: Probe[str] = Probe(b"who\n", lambda answer: answer.startswith("me"))
     return SerialLine("paddles", f"serial:{path}", path, 115200, Lines(), probe, on_frame, deadline)
@@ -85,21 +84,22 @@ async def test_unasked_frames_go_by_and_are_handed_over(peer: Peer) -> None:
 
 
 async def test_silence_ends_in_an_error_that_names_everything(line: SerialLine[str], peer: Peer) -> None:
-    with pytest.raises(DeadlineError) as error:
+    with in_a_hurry(line), pytest.raises(DeadlineError) as error:
         await ask(line, "value?")
     for part in ("paddles", f"serial:{peer.path}", "value?", "nothing came back"):
         assert part in str(error.value)
 
 
 async def test_half_an_answer_is_no_answer_and_is_shown(line: SerialLine[str], peer: Peer) -> None:
-    answer = ask(line, "value?")
-    await peer.answer("value?", "val")
+    with in_a_hurry(line, 0.5):
+        answer = ask(line, "value?")
+        await peer.answer("value?", "val")
     with pytest.raises(DeadlineError, match="only 76 61 6c came"):
         await answer
 
 
 async def test_a_late_answer_is_not_taken_for_the_next(line: SerialLine[str], peer: Peer) -> None:
-    with pytest.raises(DeadlineError):
+    with in_a_hurry(line), pytest.raises(DeadlineError):
         await ask(line, "first?")
     assert await peer.questions.get() == "first?"
     second = ask(line, "second?")

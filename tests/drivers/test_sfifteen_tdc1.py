@@ -19,7 +19,7 @@ from drivers.time_taggers import tdc1_recording
 from drivers.time_taggers.sfifteen_tdc1 import SFifteenTdc1
 from drivers.time_taggers.tdc1_stream import Line, Tdc1Decoder, WordReader, Words
 from tests.drivers.canned_line import CannedFrames, try_everything
-from tests.drivers.hurry import PATIENT_S, in_a_hurry
+from tests.drivers.hurry import PATIENT_S, in_a_hurry, past_a_silence
 from tests.drivers.table_peer import TablePeer, at_end
 from timetags.block import TagBlock
 
@@ -307,10 +307,7 @@ async def test_what_a_dead_program_has_left_recording_is_stopped(tdc: SFifteenTd
             await asyncio.sleep(0.01)
 
     recording = asyncio.create_task(go_on())
-    with in_a_hurry(tdc):
-        opening = asyncio.create_task(tdc.open())
-        await peer.asked.wait()
-    await opening
+    await past_a_silence(tdc, tdc.open(), peer.asked.wait())
     await recording
     assert (await tdc.identity()).model == "TDC1"
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from drivers.address import Address
 from drivers.detectors.singlequantum_websq import SingleQuantumWebSq, WebSqSettings
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
+from tests.drivers.hurry import in_a_hurry, past_a_silence
 from tests.drivers.scripted_peer import Exchange, Late, ScriptedPeer, cancel_once, served
 
 SETTINGS = WebSqSettings.model_validate({"channels": 4, "max_bias": "20 uA"})
@@ -199,7 +200,8 @@ async def test_counts_are_not_asked_for_before_they_are_needed() -> None:
 
 async def test_silent_and_garbled_counts() -> None:
     period = ask("InptMeasurementPeriod", 10)
-    async with bench(ScriptedPeer([period]), ScriptedPeer([(b"", b"1.0,1,1")]), deadline=0.2) as unit:
+    async with bench(ScriptedPeer([period]), ScriptedPeer([(b"", b"1.0,1,1")])) as unit:
+        unit.deadline = 0.5  # for a line of counts; each question has longer
         with pytest.raises(DeadlineError, match=r"waiting for counts .*b'1\.0,1,1'"):
             await unit.count_rate(1)
     for garbage in (b"1.0,1,1\n", b"1.0,a,b,c,d\n", b"\n"):
@@ -234,8 +236,8 @@ async def test_make_safe_tries_again_on_a_fresh_line() -> None:
     zero = ask("BiasCurrent", [0.0] * 4)
     fresh = [*STAYS_OFF, zero, (ZERO_BIAS, b""), zero, *STAYS_OFF]  # what may be disabled is so first
     peer = ScriptedPeer([(ASK_BIAS, SILENCE)], fresh)
-    async with bench(peer, deadline=0.2) as unit:
-        await unit.make_safe()
+    async with bench(peer) as unit:
+        await past_a_silence(unit, unit.make_safe(), peer.asked.wait())
         peer.late.set()
 
 
@@ -262,8 +264,11 @@ async def test_make_safe_does_not_believe_in_safety_that_it_cannot_see() -> None
 
 async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard() -> None:
     peer = ScriptedPeer([(ASK_BIAS, SILENCE)], [ask("DetectorEnable", True), (ASK_BIAS, TOLD_BIAS)])
-    async with bench(peer, deadline=0.2) as unit:
-        with pytest.raises(DeadlineError, match=r"wires \(tcp:.*set bias of channel 1.*what came: nothing"):
+    async with bench(peer) as unit:
+        with (
+            in_a_hurry(unit),
+            pytest.raises(DeadlineError, match=r"wires \(tcp:.*set bias of channel 1.*what came: nothing"),
+        ):
             await unit.set_bias(1, 1e-6)
         peer.late.set()
         assert await unit.bias(2) == pytest.approx(11e-6)
@@ -271,8 +276,8 @@ async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard
 
 async def test_a_command_without_its_broadcast_ends_in_a_deadline_error_that_quotes_what_came() -> None:
     clipped = tell("BiasCurrent", [10.5, 9.0, 9.8, 0.0])
-    async with bench(ScriptedPeer([(ASK_BIAS, clipped), (SET_BIAS, clipped)]), deadline=0.2) as unit:
-        with pytest.raises(DeadlineError, match=r"10\.5, 9\.0, 9\.8"):
+    async with bench(ScriptedPeer([(ASK_BIAS, clipped), (SET_BIAS, clipped)])) as unit:
+        with in_a_hurry(unit, 0.5), pytest.raises(DeadlineError, match=r"10\.5, 9\.0, 9\.8"):
             await unit.set_bias(2, 11e-6)
 
 

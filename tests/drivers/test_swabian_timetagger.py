@@ -20,6 +20,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
 from drivers.time_taggers import swabian_timetagger
 from drivers.time_taggers.swabian_timetagger import SwabianSettings, SwabianTimeTagger
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from timetags.block import TagBlock
 
 SERIAL = "2138000XIB"
@@ -270,11 +271,14 @@ async def test_what_the_library_raises_is_a_line_error(tagger: SwabianTimeTagger
 
 
 async def test_a_library_that_hangs_ends_at_the_deadline(library: Library) -> None:
-    tagger = SwabianTimeTagger("tagger", Address.parse(f"usb:{SERIAL}"), SwabianSettings(), deadline=0.1)
+    tagger = SwabianTimeTagger("tagger", Address.parse(f"usb:{SERIAL}"), SwabianSettings(), PATIENT_S)
     await tagger.open()
     await tagger.start((1,))
     library.stuck = threading.Event()
-    with pytest.raises(DeadlineError, match="getData: the maker's library did not return"):
+    with (
+        in_a_hurry(tagger),
+        pytest.raises(DeadlineError, match="getData: the maker's library did not return"),
+    ):
         await taken(tagger)
     library.stuck.set()
     await tagger.close()

@@ -9,6 +9,7 @@ from drivers.address import Address
 from drivers.errors import DeadlineError, LineError
 from drivers.transports.serial import Probe
 from drivers.transports.tcp_frames import TcpFrameLine
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.scripted_peer import ScriptedPeer, cancel_once, served
 
 
@@ -29,7 +30,7 @@ class Words:
 PROBE = (b"who.", b"me.")
 
 
-def line_to(port: int, deadline: float = 0.2) -> TcpFrameLine[bytes]:
+def line_to(port: int, deadline: float = PATIENT_S) -> TcpFrameLine[bytes]:
     address = Address.parse(f"tcp://127.0.0.1:{port}")
     return TcpFrameLine(
         "unit", address, deadline, decoder=Words, probe=Probe(b"who.", lambda frame: frame == b"me")
@@ -55,7 +56,8 @@ async def test_a_late_answer_over_a_new_connection_is_old() -> None:
     peer = ScriptedPeer([PROBE, (b"a.", b"")], [(b"who.", b"rest.1.me."), (b"b.", b"2.")])
     async with served(peer) as (port,):
         line = line_to(port)
-        with pytest.raises(DeadlineError, match=r"unit .*a was not answered"):
+        await line.open()
+        with in_a_hurry(line), pytest.raises(DeadlineError, match=r"unit .*a was not answered"):
             await line.ask(b"a.", anything, "a")
         assert await line.ask(b"b.", anything, "b") == b"2"
         await line.close()

@@ -12,6 +12,7 @@ import pytest
 from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LineError
 from drivers.transports.tcp import MAX_UNREAD, TcpLine
+from tests.drivers.hurry import in_a_hurry
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -133,8 +134,12 @@ async def test_silence_is_a_deadline_error_and_a_late_answer_answers_nothing() -
 
     first = answering((b"a?\n", b"hal"), then=late)
     async with server(first, answering((b"b?\n", b"2\n"), then=until_hang_up)) as address:
-        line = line_to(address, 0.2)
-        with pytest.raises(DeadlineError, match=r"probe .*b'a\?\\n' was not answered .*b'hal'"):
+        line = line_to(address)
+        await line.open()
+        with (
+            in_a_hurry(line, 0.5),
+            pytest.raises(DeadlineError, match=r"probe .*b'a\?\\n' was not answered .*b'hal'"),
+        ):
             await line.query(b"a?\n", b"\n")
         overdue.set()
         assert await line.query(b"b?\n", b"\n") == b"2"

@@ -12,6 +12,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from drivers.lasers.thorlabs_cld1015 import CldSettings, ThorlabsCld1015
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import served
 
 SETTINGS = CldSettings.model_validate(
@@ -189,8 +190,9 @@ async def test_another_instrument_is_named(answer: str) -> None:
 async def test_a_late_answer_is_not_taken_for_the_next() -> None:
     cld = Cld()
     cld.next["SENS3:CURR:DATA?"] = [None]
-    async with bench(cld, deadline=0.2) as laser:
-        with pytest.raises(DeadlineError, match=r"diode .*SENS3:CURR:DATA\?"):
+    async with bench(cld) as laser:
+        await laser.open()
+        with in_a_hurry(laser), pytest.raises(DeadlineError, match=r"diode .*SENS3:CURR:DATA\?"):
             await laser.power()
         cld.late.set()
         assert await laser.power() == pytest.approx(0.8 * (0.14998 - 0.06))

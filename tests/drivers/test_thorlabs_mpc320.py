@@ -14,7 +14,7 @@ from drivers.polarization.thorlabs_mpc320 import ThorlabsMpc320
 from drivers.transports.serial import SerialLine
 from tests.drivers.apt_peer import INFO_REQUEST, MPC_INFO, AptPeer, frame, ustatus, ustatus_request
 from tests.drivers.eventually import eventually
-from tests.drivers.hurry import PATIENT_S, in_a_hurry
+from tests.drivers.hurry import PATIENT_S, in_a_hurry, past_a_silence
 
 HOMED_IDLE = 0x9000_0500  # connected, homed, power OK, enabled: thorlabs_mpc320.md, Examples
 MOVING = 0x10
@@ -127,7 +127,8 @@ async def test_channels_that_stay_disabled_are_an_error_before_any_move(
 ) -> None:
     peer.bits = dict.fromkeys(peer.bits, 0x1000_0100)
     for _ in range(2):
-        with in_a_hurry(paddles), pytest.raises(DeadlineError, match="stays disabled"):
+        paddles.deadline = 0.2  # for the motion; each question has longer
+        with pytest.raises(DeadlineError, match="stays disabled"):
             await paddles.set_angles([0.0, 0.0, 0.0])
     assert peer.count(ENABLE_ALL) == 1, "toggling fast can hang the firmware"
     assert not [request for request in peer.heard if request.startswith(b"\x53\x04")]
@@ -260,7 +261,8 @@ async def test_make_safe_stops_every_paddle_and_looks(paddles: ThorlabsMpc320, p
 
 async def test_make_safe_complains_when_a_paddle_goes_on(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     peer.bits[4] |= MOVING
-    with in_a_hurry(paddles), pytest.raises(DeadlineError, match="channel 4 still moves"):
+    paddles.deadline = 0.2  # for the motion; each question has longer
+    with pytest.raises(DeadlineError, match="channel 4 still moves"):
         await paddles.make_safe()
 
 
@@ -283,10 +285,7 @@ async def test_make_safe_beside_an_opening(peer: Paddles) -> None:
 async def test_make_safe_does_not_give_up_after_one_silence(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     replies = [b"", MPC_INFO, MPC_INFO]
     peer.answers[INFO_REQUEST] = lambda: replies.pop(0)
-    with in_a_hurry(paddles):
-        making_safe = asyncio.create_task(paddles.make_safe())
-        await eventually(lambda: len(replies) < 3)
-    await making_safe
+    await past_a_silence(paddles, paddles.make_safe(), eventually(lambda: len(replies) < 3))
     assert [peer.count(stop) for stop in STOPS] == [2, 2, 2]
     assert not replies, "the second try begins with the probe"
 

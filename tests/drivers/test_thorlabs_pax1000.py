@@ -21,6 +21,7 @@ from drivers.errors import (
 )
 from drivers.polarization.thorlabs_pax1000 import ThorlabsPax1000
 from tests.drivers.canned_line import CannedText, try_everything
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import Exchange, ScriptedPeer, served
 
 IDENTITY = (b"*IDN?\n", b"THORLABS,PAX1000IR2,M00512345,1.1.0\n")
@@ -144,8 +145,8 @@ async def test_made_safe_it_is_idle_and_the_motor_off() -> None:
 
 async def test_silence_and_garbage() -> None:
     short = (b"SENS:DATA:LAT?\n", b"1170,95294,5\n")
-    async with bench([(b"INP:ROT:STAT?\n", b"")], [ON, mode(5), SETTLED, short], deadline=0.1) as polarimeter:
-        with pytest.raises(DeadlineError, match=r"pax.*INP:ROT:STAT\?"):
+    async with bench([(b"INP:ROT:STAT?\n", b"")], [ON, mode(5), SETTLED, short]) as polarimeter:
+        with in_a_hurry(polarimeter), pytest.raises(DeadlineError, match=r"pax.*INP:ROT:STAT\?"):
             await polarimeter.stokes()
         with pytest.raises(ProtocolError, match="1170,95294,5"):
             await polarimeter.stokes()

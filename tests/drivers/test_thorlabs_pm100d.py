@@ -11,6 +11,7 @@ from drivers.address import Address
 from drivers.capabilities import Settings
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
 from drivers.optics.thorlabs_pm100d import ThorlabsPm100d
+from tests.drivers.hurry import in_a_hurry
 from tests.drivers.scripted_peer import cancel_once, served
 
 TABLE = {
@@ -167,8 +168,9 @@ async def test_a_wrong_resource_name_is_a_connect_error() -> None:
 async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard() -> None:
     peer = Meter()
     peer.next["MEAS:POW?"] = [SILENCE]
-    async with bench(peer, deadline=0.3) as meter:
-        with pytest.raises(DeadlineError, match=r"tap .*MEAS:POW\?.*what came: nothing"):
+    async with bench(peer) as meter:
+        await meter.open()
+        with in_a_hurry(meter), pytest.raises(DeadlineError, match=r"tap .*MEAS:POW\?.*what came: nothing"):
             await meter.power()
         peer.late.set()
         assert await meter.power() == 1.23456789e-6
@@ -179,10 +181,12 @@ async def test_an_average_over_many_samples_may_take_longer_than_the_deadline() 
     peer = Meter()
     peer.table["SENS:AVER?"] = "1000"  # of 3 ms each
     peer.next["MEAS:POW?"] = [SILENCE]
-    async with bench(peer, deadline=0.2) as meter:
-        reading = asyncio.create_task(meter.power())
-        await peer.asked.wait()
-        await asyncio.wait([reading], timeout=0.8)  # longer than the deadline and the thread's grace
+    async with bench(peer) as meter:
+        await meter.open()
+        with in_a_hurry(meter):
+            reading = asyncio.create_task(meter.power())
+            await peer.asked.wait()
+            await asyncio.wait([reading], timeout=0.8)  # longer than the deadline and the thread's grace
         peer.late.set()
         assert await reading == 7.7e-7
 
@@ -191,10 +195,12 @@ async def test_a_reading_given_up_is_waited_for_before_the_next() -> None:
     peer = Meter()
     peer.table["SENS:AVER?"] = "1000"
     peer.next["MEAS:POW?"] = [SILENCE]
-    async with bench(peer, deadline=0.2) as meter:
-        await cancel_once(peer.asked, meter.power())
-        asking = asyncio.create_task(meter.wavelength())
-        await asyncio.wait([asking], timeout=0.8)
+    async with bench(peer) as meter:
+        await meter.open()
+        with in_a_hurry(meter):
+            await cancel_once(peer.asked, meter.power())
+            asking = asyncio.create_task(meter.wavelength())
+            await asyncio.wait([asking], timeout=0.8)
         peer.late.set()
         assert await asking == pytest.approx(1550e-9)
 
@@ -202,8 +208,9 @@ async def test_a_reading_given_up_is_waited_for_before_the_next() -> None:
 async def test_half_an_answer_is_quoted() -> None:
     peer = Meter()
     peer.next["MEAS:POW?"] = [HALF]
-    async with bench(peer, deadline=0.3) as meter:
-        with pytest.raises(DeadlineError, match=r"what came: b'1\.23'"):
+    async with bench(peer) as meter:
+        await meter.open()
+        with in_a_hurry(meter), pytest.raises(DeadlineError, match=r"what came: b'1\.23'"):
             await meter.power()
 
 
@@ -219,9 +226,10 @@ async def test_garbage_is_a_protocol_error() -> None:
 async def test_a_closed_line_is_an_error_and_the_next_question_is_answered() -> None:
     peer = Meter()
     peer.next["MEAS:POW?"] = [HANG_UP]
-    async with bench(peer, deadline=0.3) as meter:
+    async with bench(peer) as meter:
+        await meter.open()
         # pyvisa-py cannot tell a closed socket from a silent one.
-        with pytest.raises((DeadlineError, LineError)):
+        with in_a_hurry(meter), pytest.raises((DeadlineError, LineError)):
             await meter.power()
         assert await meter.power() == 1.23456789e-6
 
@@ -229,7 +237,7 @@ async def test_a_closed_line_is_an_error_and_the_next_question_is_answered() -> 
 async def test_cancelling_leaves_the_line_in_step() -> None:
     peer = Meter()
     peer.next["MEAS:POW?"] = [SILENCE]
-    async with bench(peer, deadline=1.0) as meter:
+    async with bench(peer) as meter:
         await cancel_once(peer.asked, meter.power())
         peer.late.set()
         assert await meter.power() == 1.23456789e-6

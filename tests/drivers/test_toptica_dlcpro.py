@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, LimitError, LineError, ProtocolError, RefusedError
 from drivers.lasers.toptica_dlcpro import TopticaDlcPro, TopticaSettings, Value, decode, encode
+from tests.drivers.hurry import PATIENT_S, in_a_hurry, past_a_silence
 from tests.drivers.scripted_peer import Exchange, Late, ScriptedPeer, cancel_once, served
 
 BANNER = b"\r\nWelcome to DLC pro\r\n\r\nDeCoF Command Line\r\n> "  # "Example" of the notes
@@ -255,9 +256,9 @@ async def test_make_safe_twice_and_without_having_been_opened() -> None:
 
 async def test_make_safe_tries_again_on_a_fresh_line() -> None:
     peer = Peer([(DISABLE[0], SILENCE)], [DISABLE, DARK])
-    async with bench(peer, deadline=0.2) as laser:
+    async with bench(peer) as laser:
         await laser.open()
-        await laser.make_safe()
+        await past_a_silence(laser, laser.make_safe(), peer.asked.wait())
         peer.late.set()
 
 
@@ -272,7 +273,8 @@ async def test_make_safe_does_not_believe_in_safety_that_it_cannot_see() -> None
                 writer.write(answers[request])
             writer.close()
 
-    async with bench(Stubborn(), deadline=0.2) as laser:
+    async with bench(Stubborn()) as laser:
+        laser.deadline = 0.2  # for the emission to go off; each question has longer
         with pytest.raises(RefusedError, match=r"did not go off.*Turn the front key"):
             await laser.make_safe()
 
@@ -300,16 +302,18 @@ async def test_garbage_is_a_protocol_error_and_the_line_is_opened_anew(garbage: 
 
 async def test_silence_ends_in_a_deadline_error_and_the_late_answer_is_not_heard() -> None:
     peer = Peer([(LIT[0], SILENCE)], [LIT, ref("laser1:dl:cc:current-act", b"95.500000")])
-    async with bench(peer, deadline=0.2) as laser:
-        with pytest.raises(DeadlineError, match="laser1:dl:cc:emission"):
+    async with bench(peer) as laser:
+        await laser.open()
+        with in_a_hurry(laser), pytest.raises(DeadlineError, match="laser1:dl:cc:emission"):
             await laser.emission()
         peer.late.set()
         assert await laser.power() == pytest.approx(28.4e-3)
 
 
 async def test_half_a_reply_is_quoted() -> None:
-    async with bench(Peer([(LIT[0], b"#")]), deadline=0.2) as laser:
-        with pytest.raises(DeadlineError, match="what came: b'#'"):
+    async with bench(Peer([(LIT[0], b"#")])) as laser:
+        await laser.open()
+        with in_a_hurry(laser, 0.5), pytest.raises(DeadlineError, match="what came: b'#'"):
             await laser.emission()
 
 
@@ -322,8 +326,8 @@ async def test_a_closed_line_repeats_a_question_but_never_a_command() -> None:
 
 
 async def test_another_server_at_the_port_is_a_connect_error() -> None:
-    async with bench(Peer([], greeting=b"SSH-2.0-OpenSSH_9.2\r\n"), deadline=0.2) as laser:
-        with pytest.raises(ConnectError, match="SSH-2"):
+    async with bench(Peer([], greeting=b"SSH-2.0-OpenSSH_9.2\r\n")) as laser:
+        with in_a_hurry(laser, 0.5), pytest.raises(ConnectError, match="SSH-2"):
             await laser.open()
 
 
@@ -362,8 +366,9 @@ async def test_watching_yields_the_present_value_and_each_change() -> None:
 )
 async def test_watching_what_cannot_be_watched(push: bytes, error: type[Exception]) -> None:
     monitoring = ScriptedPeer([(b"(add 'nosuch 200)\n", push)])
-    async with bench(Peer(), monitoring, deadline=0.2) as laser:
-        with pytest.raises(error, match="nosuch"):
+    async with bench(Peer(), monitoring) as laser:
+        deadline = 0.5 if error is DeadlineError else PATIENT_S
+        with in_a_hurry(laser, deadline), pytest.raises(error, match="nosuch"):
             await anext(laser.watch("nosuch"))
 
 

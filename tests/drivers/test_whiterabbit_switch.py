@@ -14,6 +14,7 @@ from drivers.timing.whiterabbit_switch import WhiteRabbitSettings, WhiteRabbitSw
 from sim_instruments.timing.snmp_agent import Oid, SnmpAgent, Tag, Variable
 from sim_instruments.wire.faults import Faults
 from sim_instruments.wire.udp import UdpServer
+from tests.drivers.hurry import in_a_hurry
 
 WRS: Oid = (1, 3, 6, 1, 4, 1, 96, 100)
 SPLL_STATUS, SPLL_MODE = (6, 2, 2, 2, 0), (7, 3, 2, 1, 0)
@@ -127,9 +128,9 @@ async def test_who_has_no_such_values_or_does_not_answer_is_not_opened() -> None
     async with bench({(9, 9, 0): number(1)}) as b:
         with pytest.raises(ConnectError, match="no values of a White Rabbit switch"):
             await b.clock.open()
-    async with bench(deadline=0.1) as b:
+    async with bench() as b:
         b.faults.silent = True
-        with pytest.raises(ConnectError, match="nobody answers"):
+        with in_a_hurry(b.clock), pytest.raises(ConnectError, match="nobody answers"):
             await b.clock.open()
 
 
@@ -142,9 +143,9 @@ async def test_the_agents_own_error_is_a_refusal() -> None:
 
 
 async def test_a_late_answer_is_not_taken_for_the_next() -> None:
-    async with bench(deadline=0.1) as b:
+    async with bench() as b:
         b.faults.late = 3
-        with pytest.raises(DeadlineError, match="clock"):
+        with in_a_hurry(b.clock), pytest.raises(DeadlineError, match="clock"):
             await b.clock.identity()
         assert (await b.clock.identity()).serial_number == "wrs3-0815"
 
