@@ -5,14 +5,17 @@ its topic is with the broker: then it has been replaced, as it would have been i
 """
 
 import asyncio
-from collections.abc import Collection
+import contextlib
+from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
 
-from telemetry.delivery import Delivery, Echoes
+from telemetry.delivery import Delivery, Echoes, InThread
 from telemetry.line import Line, connect, reason_of
 from telemetry.outbox import FILE, Outbox, Outgoing
 from telemetry.subscriber import BrokerError, retained
@@ -40,19 +43,36 @@ async def flush(line: Line, path: Path, *, root: str) -> Flushed:
 
     Raises OutboxBusyError while a run has it, and BrokerError when there is no broker or it goes away.
     """
-    outbox = await asyncio.to_thread(Outbox, path)
+    async with opened(path) as (outbox, in_thread):
+        try:
+            async with connect(line) as client, asyncio.TaskGroup() as both:
+                echoes = Echoes(client)
+                listener = both.create_task(_listen(client, echoes))
+                delivery = Delivery(client, echoes, outbox, in_thread)
+                flushed = await clear(line, outbox, delivery, root=root)
+                listener.cancel()
+            return flushed
+        except (OSError, aiomqtt.MqttError, ExceptionGroup) as error:
+            raise BrokerError(reason_of(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[tuple[Outbox, InThread]]:
+    """An outbox, and the one thread for everything that is done with it. So it is not closed under a piece of
+    work that still goes on when nobody waits for it any more.
+
+    Raises OutboxBusyError when another process has it, sqlite3.Error when the file is not one of ours.
+    """
+    thread = ThreadPoolExecutor(1, "telemetry leftovers")
+    in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
     try:
-        async with connect(line) as client, asyncio.TaskGroup() as both:
-            echoes = Echoes(client)
-            delivery = Delivery(client, echoes, outbox, asyncio.to_thread)
-            listener = both.create_task(_listen(client, echoes))
-            flushed = await clear(line, outbox, delivery, root=root)
-            listener.cancel()
-        return flushed
-    except (OSError, aiomqtt.MqttError, ExceptionGroup) as error:
-        raise BrokerError(reason_of(error)) from error
+        outbox = await in_thread(Outbox, path)
+        try:
+            yield outbox, in_thread
+        finally:
+            await asyncio.shield(in_thread(outbox.close))
     finally:
-        await asyncio.to_thread(outbox.close)
+        thread.shutdown(wait=False)
 
 
 async def clear(

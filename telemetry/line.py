@@ -14,6 +14,9 @@ ANSWER_S = 5.0  # the broker's time to accept a connection or to acknowledge
 PORT, TLS_PORT = 1883, 8883
 """Registered with IANA for `mqtt` and `secure-mqtt`."""
 
+_MOST_PENDING = 65_535
+"""Before aiomqtt warns of calls that wait for the broker: as many as there are packet identifiers. Who sends
+how much at once is decided in `delivery`."""
 _NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 """paho leaves Nagle's algorithm on, which costs 40 to 88 ms per acknowledged message (ecosystem.md 1.2)."""
 
@@ -91,7 +94,7 @@ async def connect(
         max_inflight_messages=in_flight,
         socket_options=_NO_DELAY,
     )
-    client.pending_calls_threshold = in_flight
+    client.pending_calls_threshold = _MOST_PENDING
     client._client.on_socket_register_write = _writes_of(client, asyncio.get_running_loop())
     try:
         async with client:

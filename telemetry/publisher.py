@@ -27,7 +27,7 @@ from telemetry import contract, wire
 from telemetry.commands import CommandDesk
 from telemetry.contract import Importance, Kind
 from telemetry.delivery import BATCH, Caution, Delivery, Echoes
-from telemetry.leftovers import clear
+from telemetry.leftovers import clear, opened
 from telemetry.line import Line, connect, reason_of
 from telemetry.messages import (
     AlarmState,
@@ -339,13 +339,9 @@ class Publisher:
         """Send what earlier processes left, beside what is new."""
         while self._leftovers:
             try:
-                outbox = await asyncio.to_thread(Outbox, self._leftovers[0])
+                async with opened(self._leftovers[0]) as (outbox, in_thread):
+                    delivery = Delivery(client, echoes, outbox, in_thread, self._caution_of_leftovers)
+                    await clear(self.line, outbox, delivery, root=self._topics.root, ours=self._newest.keys())
             except (OutboxBusyError, sqlite3.Error) as error:
                 _log.info("telemetry: %s", error)
-            else:
-                delivery = Delivery(client, echoes, outbox, asyncio.to_thread, self._caution_of_leftovers)
-                try:
-                    await clear(self.line, outbox, delivery, root=self._topics.root, ours=self._newest.keys())
-                finally:
-                    await asyncio.to_thread(outbox.close)
             self._leftovers.pop(0)

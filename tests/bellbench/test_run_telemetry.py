@@ -258,6 +258,18 @@ def test_an_interlock_that_is_over_waits_to_be_seen() -> None:
     assert watch.run_alarm == AlarmState()
 
 
+async def test_the_run_s_own_alarms_are_acknowledged_as_the_contract_names_them() -> None:
+    watch = Watch()
+    watch.observer.notify(StateChanged("r1", State.PAUSED, "ann asked"))
+    desk = desk_for(("acknowledge",), RunControl(), watch.observer.alarms)
+    assert desk is not None
+    request = {"id": "1", "command": "acknowledge", "device": "run",
+               "expires": rfc3339(datetime.now(UTC) + timedelta(seconds=30))}  # fmt: skip
+    answered = await desk.take(json.dumps(request).encode(), "answer", retained=False)
+    assert answered is not None
+    assert (answered[1].result, answered[1].reason) == ("accepted", "1 alarm acknowledged")
+
+
 def test_figures_come_at_the_rates_of_the_contract() -> None:
     """Twice a second and once a second, however fast a simulated world runs."""
     watch = Watch()

@@ -1,15 +1,18 @@
 """What comes back over a connection that several deliveries share, and what is replaced before it is sent."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from telemetry.contract import Importance
 from telemetry.delivery import Delivery, Echoes
-from telemetry.leftovers import clear
+from telemetry.leftovers import clear, opened
 from telemetry.line import Line
 from telemetry.messages import DeviceState, Event
 from telemetry.outbox import Outbox, Outgoing
@@ -105,3 +108,28 @@ async def test_a_state_that_was_left_gives_way_until_the_moment_it_is_sent(
     )
     assert [json.loads(data).get("text") for data in wire.published] == ["x"]
     assert (flushed.sent, flushed.replaced, flushed.left, flushed.trouble) == (1, 1, 0, None)
+
+
+async def test_an_outbox_is_not_closed_under_work_that_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order: list[str] = []
+    taking, disk = threading.Event(), threading.Event()
+    close = Outbox.close
+
+    def take_slowly() -> None:
+        taking.set()
+        assert disk.wait(30)
+        order.append("taken")
+
+    def note_and_close(outbox: Outbox) -> None:
+        order.append("closed")
+        close(outbox)
+
+    monkeypatch.setattr(Outbox, "close", note_and_close)
+    async with opened(tmp_path / "outbox.sqlite") as (_, in_thread):
+        work = asyncio.ensure_future(in_thread(take_slowly))
+        assert await asyncio.to_thread(taking.wait, 30)
+        work.cancel()
+        asyncio.get_running_loop().call_later(0.01, disk.set)  # when it is about to be closed
+    assert order == ["taken", "closed"]

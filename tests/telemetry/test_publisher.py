@@ -324,6 +324,15 @@ async def test_no_message_waits_for_nagle(broker: EmbeddedBroker) -> None:
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+async def test_messages_that_wait_for_their_acknowledgement_are_no_warning(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was left is sent beside what is new; aiomqtt would warn of it on the terminal of the run."""
+    async with connect(Line("127.0.0.1", broker.port), in_flight=5) as client:
+        await asyncio.gather(*(client.publish("bellbench/v1/x", b"{}", qos=1) for _ in range(12)))
+    assert caplog.records == []
+
+
 async def test_two_publishers_do_not_push_each_other_off(broker: EmbeddedBroker) -> None:
     async with publisher(broker.port) as one, publisher(broker.port, node="other") as two:
         assert one.boot != two.boot
