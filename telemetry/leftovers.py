@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -96,7 +96,10 @@ async def clear(
 
 
 def _time_of(message: Outgoing) -> datetime:
-    return decode(message.payload)[0].time
+    try:
+        return decode(message.payload)[0].time
+    except ValueError:  # an earlier version wrote what is refused now; it gives way to whatever can be read
+        return datetime.min.replace(tzinfo=UTC)
 
 
 async def _listen(client: aiomqtt.Client, echoes: Echoes) -> None:

@@ -16,6 +16,7 @@ from telemetry.leftovers import clear, opened
 from telemetry.line import Line
 from telemetry.messages import DeviceState, Event
 from telemetry.outbox import Outbox, Outgoing
+from telemetry.subscriber import read
 from telemetry.wire import Stamp, encode
 
 EVENTS, PUMP = "bellbench/v1/nyc/control/run/event", "bellbench/v1/nyc/alice/pump/state"
@@ -108,6 +109,22 @@ async def test_a_state_that_was_left_gives_way_until_the_moment_it_is_sent(
     )
     assert [json.loads(data).get("text") for data in wire.published] == ["x"]
     assert (flushed.sent, flushed.replaced, flushed.left, flushed.trouble) == (1, 1, 0, None)
+
+
+async def test_a_message_that_cannot_be_read_any_more_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a version that let half a letter pass; it must not hold up what waits behind it."""
+    data = encode(Stamp(datetime.now(UTC), 1, 1, "b", "r1"), DeviceState(condition="ready"))
+    kept = read("bellbench", PUMP, data, kept=True)
+
+    async def pump_is_kept(line: Line, *, root: str) -> list[Any]:
+        return [kept]
+
+    monkeypatch.setattr("telemetry.leftovers.retained", pump_is_kept)
+    outbox = Outbox()
+    outbox.put([Outgoing(1, PUMP, b'{"boot":"\\ud800"}', Importance.KEPT, retain=True)])
+    wire = Wire()
+    flushed = await clear(Line("127.0.0.1", 1), outbox, wire.delivery(outbox), root="bellbench")
+    assert (flushed.sent, flushed.replaced, wire.published) == (0, 1, [])
 
 
 async def test_an_outbox_is_not_closed_under_work_that_was_given_up(

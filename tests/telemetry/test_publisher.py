@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -98,6 +99,20 @@ async def test_a_clean_end_leaves_no_will(broker: EmbeddedBroker, listen_on: Lis
         pass
     async with listen_on(broker.port, STATUS) as late:
         assert (await late.until(lambda *_: True))[0][1]["state"] == "disconnected"
+
+
+async def test_an_outbox_that_was_left_and_is_broken_holds_up_nothing(
+    broker: EmbeddedBroker, listen_on: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(*_: object, **__: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr("telemetry.publisher.clear", unreadable)
+    async with listen_on(broker.port, STATUS) as ear:
+        async with publisher(broker.port, leftovers=[tmp_path / "outbox.sqlite"]):
+            pass
+        seen = await ear.until(status("disconnected"))
+    assert [fields["state"] for _, fields in seen] == ["ready", "disconnected"]
 
 
 @pytest.mark.parametrize("slow", ["telemetry.publisher.clear", "telemetry.delivery.Delivery.send_fetched"])
