@@ -28,9 +28,9 @@ from drivers.errors import (
 )
 from drivers.time_taggers.idq_id900 import IdqId900
 from drivers.time_taggers.tag_stream import SubAcquisitions
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from timetags.block import TagBlock
 
-DEADLINE = 0.3
 PERIOD = 500_000_000_000
 IDN = "ID Quantique,ID900,2019001,1.4.2"
 
@@ -160,7 +160,7 @@ class Box:
         self._context.destroy(linger=0)
 
 
-def driver(box: Box, deadline: float = DEADLINE) -> IdqId900:
+def driver(box: Box, deadline: float = PATIENT_S) -> IdqId900:
     streams = ",".join(str(port) for port in box.ports.values())
     address = f"zmq://127.0.0.1:{box.scpi_port}?datalink=127.0.0.1:{box.datalink_port}&streams={streams}"
     return IdqId900("hub_tagger", Address.parse(address), Settings(), deadline)
@@ -220,8 +220,9 @@ async def test_another_instrument_is_refused(box: Box) -> None:
 @pytest.mark.parametrize("dead", ["scpi_open", "datalink_open"])
 async def test_nobody_there_is_a_connect_error(box: Box, dead: str) -> None:
     getattr(box, dead).clear()
-    with pytest.raises(ConnectError, match="DataLinkTargetService runs"):
-        await driver(box).open()
+    tagger = driver(box)
+    with in_a_hurry(tagger), pytest.raises(ConnectError, match="DataLinkTargetService runs"):
+        await tagger.open()
 
 
 @pytest.mark.parametrize("options", ["datalink=6060", "streams=1,2,3", "streams=a,b,c,d"])
@@ -281,7 +282,10 @@ async def test_a_refusal_is_shown(tagger: IdqId900, box: Box) -> None:
 async def test_silence_and_a_late_answer(tagger: IdqId900, box: Box) -> None:
     box.answers |= {"INPU1:THRE?": "100mV", "INPU2:THRE?": "200mV"}
     box.scpi_open.clear()
-    with pytest.raises(DeadlineError, match=r"hub_tagger.*INPU1:THRE\?.*nothing came back"):
+    with (
+        in_a_hurry(tagger),
+        pytest.raises(DeadlineError, match=r"hub_tagger.*INPU1:THRE\?.*nothing came back"),
+    ):
         await tagger.threshold(1)
     box.scpi_open.set()  # now the answer to the first question is sent
     assert await tagger.threshold(2) == pytest.approx(0.2)
@@ -391,8 +395,11 @@ async def test_an_end_that_does_not_come_is_an_error(tagger: IdqId900, box: Box)
     await tagger.start((1,))
     await box.send(1, [1])
     await tagger.stop()
-    with pytest.raises(
-        DeadlineError, match=r"its end did not come.*input 1 has 0 sub-acquisitions and 1 tags"
+    with (
+        in_a_hurry(tagger, 0.5),
+        pytest.raises(
+            DeadlineError, match=r"its end did not come.*input 1 has 0 sub-acquisitions and 1 tags"
+        ),
     ):
         await all_blocks(tagger)
 
@@ -452,7 +459,7 @@ async def test_a_refused_stream_undoes_the_start(tagger: IdqId900, box: Box) -> 
 async def test_a_stream_that_nobody_serves_is_a_connect_error(tagger: IdqId900, box: Box) -> None:
     box.serves_no_stream = True
     box.pairs[2].close()
-    with pytest.raises(ConnectError, match=str(box.ports[2])):
+    with in_a_hurry(tagger, 0.5), pytest.raises(ConnectError, match=str(box.ports[2])):
         await tagger.start((1, 2))
     assert box.asked[-2:] == ["stop --id raw1", "stop --id raw2"]
     assert not box.is_playing
@@ -484,8 +491,9 @@ async def test_a_stream_that_breaks_off_is_an_error_at_once(box: Box) -> None:
 async def test_quiet_is_no_error_while_the_instrument_says_it_records(tagger: IdqId900, box: Box) -> None:
     await tagger.start((1,))
     stage_asked = box.heard.count("REC:STAGe?")
-    block = asyncio.ensure_future(anext(tagger.blocks()))
-    await box.until_heard("REC:STAGe?", stage_asked + 2)
+    with in_a_hurry(tagger, 0.5):
+        block = asyncio.ensure_future(anext(tagger.blocks()))
+        await box.until_heard("REC:STAGe?", stage_asked + 2)
     await box.send(1, [4], [])
     assert (await block).times.tolist() == [4]
 
@@ -493,21 +501,21 @@ async def test_quiet_is_no_error_while_the_instrument_says_it_records(tagger: Id
 async def test_quiet_because_the_recording_ended_by_itself(tagger: IdqId900, box: Box) -> None:
     await tagger.start((1,))
     box.is_playing = False
-    with pytest.raises(LineError, match="ended by itself"):
+    with in_a_hurry(tagger, 0.5), pytest.raises(LineError, match="ended by itself"):
         await all_blocks(tagger)
 
 
 async def test_quiet_because_the_tagger_is_dead(tagger: IdqId900, box: Box) -> None:
     await tagger.start((1,))
     box.scpi_open.clear()
-    with pytest.raises(DeadlineError, match="STAGe"):
+    with in_a_hurry(tagger), pytest.raises(DeadlineError, match="STAGe"):
         await all_blocks(tagger)
 
 
 async def test_quiet_because_the_service_lost_the_tagger(tagger: IdqId900, box: Box) -> None:
     await tagger.start((1,))
     box.stream_errors = ["connection lost"]
-    with pytest.raises(LineError, match="input 1: connection lost"):
+    with in_a_hurry(tagger, 0.5), pytest.raises(LineError, match="input 1: connection lost"):
         await all_blocks(tagger)
 
 
@@ -544,7 +552,7 @@ async def test_make_safe_needs_neither_open_nor_datalink(box: Box) -> None:
 
 async def test_make_safe_complains_when_the_recording_goes_on(tagger: IdqId900, box: Box) -> None:
     box.is_playing, box.stops_when_told = True, False
-    with pytest.raises(DeadlineError, match="PLAYING after REC:STOP"):
+    with in_a_hurry(tagger, 0.5), pytest.raises(DeadlineError, match="PLAYING after REC:STOP"):
         await tagger.make_safe()
 
 

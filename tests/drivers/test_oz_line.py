@@ -10,6 +10,7 @@ from drivers.address import Address
 from drivers.errors import ConnectError, DeadlineError, RefusedError
 from drivers.optics.oz_line import Answer, AnswerDecoder, OzLine
 from tests.drivers.eventually import eventually
+from tests.drivers.hurry import PATIENT_S, in_a_hurry
 from tests.drivers.table_peer import TablePeer, at_end
 
 WHO = b"WHO:1\r\nDone\r\n\r\n"
@@ -28,7 +29,7 @@ async def peer() -> AsyncIterator[TablePeer]:
 
 @pytest.fixture
 async def line(peer: TablePeer) -> AsyncIterator[OzLine]:
-    line = OzLine("oz", Address.parse(f"serial:{peer.path}"), 0.2, ending="\r", probe=("W", is_who))
+    line = OzLine("oz", Address.parse(f"serial:{peer.path}"), PATIENT_S, ending="\r", probe=("W", is_who))
     yield line
     await line.close()
 
@@ -72,7 +73,7 @@ async def test_a_motion_is_taken_at_its_first_line_and_ends_with_done(line: OzLi
         await line.ask("W", is_who)
     with pytest.raises(RefusedError, match="A2 has to wait"):
         await line.begin("A2", first_line=True)
-    with pytest.raises(DeadlineError, match="A1 has not ended within"):
+    with in_a_hurry(line), pytest.raises(DeadlineError, match="A1 has not ended within"):
         await line.arrive()
     peer.say(b"Done\r\n\r\n")
     await line.arrive()
@@ -118,7 +119,8 @@ async def test_a_motion_goes_on_while_the_line_is_closed(line: OzLine, peer: Tab
     await line.close()
     assert not line.moving
     peer.next[b"W\r"] = [b""]
-    await line.open()
+    with in_a_hurry(line):
+        await line.open()
     assert line.moving == "A1"
     peer.say(b"Done\r\n\r\n" + WHO)
     await settled(line)
@@ -138,7 +140,8 @@ async def test_a_line_that_breaks_takes_the_motion_with_it(line: OzLine, peer: T
 
 
 async def test_a_late_answer_is_nobodys(line: OzLine, peer: TablePeer) -> None:
-    with pytest.raises(DeadlineError, match="D: no answer"):
+    await line.open()
+    with in_a_hurry(line), pytest.raises(DeadlineError, match="D: no answer"):
         await line.ask("D", lambda lines: "DPos:1" in lines)
     peer.next[b"W\r"] = [b"DPos:1\r\nDone\r\n\r\n" + WHO, WHO]
     assert await line.ask("W", is_who) == ("WHO:1",)

@@ -14,6 +14,7 @@ from drivers.detectors.quantumopus_sim import QuantumOpusSettings, QuantumOpusSi
 from drivers.detectors.sim900 import MainframeFrames
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S
 from tests.drivers.mainframe_peer import IDN, Mainframe, block
 from tests.drivers.scripted_peer import Peer, ScriptedPeer, served
 
@@ -26,7 +27,7 @@ def module(bias: int = 0, voltage: int = 0) -> dict[str, bytes]:
 
 
 @asynccontextmanager
-async def driven(peer: Peer, deadline: float = 0.3) -> AsyncIterator[QuantumOpusSim]:
+async def driven(peer: Peer, deadline: float = PATIENT_S) -> AsyncIterator[QuantumOpusSim]:
     async with served(peer) as (port,):
         unit = QuantumOpusSim("wires", Address.parse(f"tcp://127.0.0.1:{port}"), SETTINGS, deadline)
         try:
@@ -64,7 +65,8 @@ async def test_opening_looks_who_is_there() -> None:
         assert (identity.manufacturer, identity.model) == (
             "Quantum Opus", "QO-AMP-SIM in slot 6, 7 of a SIM900",
         )  # fmt: skip
-    async with driven(Mainframe({6: module(), 7: {}}), 0.1) as unit:
+    async with driven(Mainframe({6: module(), 7: {}})) as unit:
+        unit._frame.deadline = 0.1  # for a module; the mainframe has longer to answer
         with pytest.raises(ConnectError, match=r"'\+A\?' to slot 7 was not answered"):
             await unit.open()
 
@@ -111,7 +113,8 @@ async def test_a_reset_event() -> None:
 
 async def test_safe_from_nothing_and_twice() -> None:
     frame = Mainframe({6: module(), 7: module()})
-    async with driven(frame, 0.1) as unit:
+    async with driven(frame) as unit:
+        unit._frame.deadline = 0.1  # for a module; the mainframe has longer to answer
         await unit.make_safe()
         assert frame.told[:2] == [(6, "+B0;"), (7, "+B0;")]
         await unit.make_safe()

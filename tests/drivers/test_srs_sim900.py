@@ -15,6 +15,7 @@ from drivers.detectors.sim900 import MainframeFrames
 from drivers.detectors.srs_sim900 import Sim928Settings, SrsSim900
 from drivers.errors import ConnectError, DeadlineError, LimitError, ProtocolError, RefusedError
 from tests.drivers.canned_line import CannedFrames, try_everything
+from tests.drivers.hurry import PATIENT_S
 from tests.drivers.mainframe_peer import IDN, Mainframe, SerialMainframe, block
 from tests.drivers.scripted_peer import Peer, ScriptedPeer, cancel_once, served
 
@@ -32,7 +33,7 @@ def source(volts: bytes = b"+00.000", on: bytes = b"0") -> dict[str, bytes]:
 
 
 @asynccontextmanager
-async def driven(peer: Peer, deadline: float = 0.3) -> AsyncIterator[SrsSim900]:
+async def driven(peer: Peer, deadline: float = PATIENT_S) -> AsyncIterator[SrsSim900]:
     async with served(peer) as (port,):
         unit = SrsSim900("bias", Address.parse(f"tcp://127.0.0.1:{port}"), SETTINGS, deadline)
         try:
@@ -83,7 +84,8 @@ async def test_others_are_named() -> None:
     async with driven(Mainframe({2: source(), 5: other})) as unit:
         with pytest.raises(ConnectError, match=r"SIM922,s/n1,ver1' is in slot 5"):
             await unit.open()
-    async with driven(Mainframe({2: {}, 5: source()}), 0.1) as unit:
+    async with driven(Mainframe({2: {}, 5: source()})) as unit:
+        unit._frame.deadline = 0.1  # for a module; the mainframe has longer to answer
         with pytest.raises(ConnectError, match=r"'\*IDN\?' to slot 2 was not answered within 0.1 s"):
             await unit.open()
 
@@ -168,7 +170,8 @@ async def test_what_others_left_in_the_mainframe_is_not_taken_for_an_answer() ->
 
 async def test_a_late_answer_is_not_taken_for_the_next_and_neither_is_a_second_identity() -> None:
     frame = Mainframe({2: source(b"+01.000", b"1"), 5: source()})
-    async with driven(frame, 0.1) as unit:
+    async with driven(frame) as unit:
+        unit._frame.deadline = 0.1  # for a module; the mainframe has longer to answer
         await unit.open()
         frame.next[2, "EXON?"] = [b""]
         with pytest.raises(DeadlineError, match=r"bias .*'EXON\?' to slot 2 was not answered"):
@@ -227,7 +230,7 @@ async def test_a_line_that_breaks_repeats_a_question() -> None:
 async def test_the_same_over_a_serial_line() -> None:
     frame = Mainframe({2: source(b"+01.000", b"1"), 5: source()})
     peer = SerialMainframe(frame)
-    unit = SrsSim900("bias", Address.parse(f"serial:{peer.path}"), SETTINGS, 0.3)
+    unit = SrsSim900("bias", Address.parse(f"serial:{peer.path}"), SETTINGS, PATIENT_S)
     try:
         await unit.open()
         await unit.set_bias(2, 10e-6)

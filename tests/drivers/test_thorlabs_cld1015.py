@@ -166,7 +166,7 @@ async def test_made_safe_from_nothing_and_twice() -> None:
         await laser.make_safe()
         assert cld.commands() == ["OUTP 0", "OUTP 0"]
         cld.table["OUTP?"] = "1"
-        with pytest.raises(RefusedError, match="OUTP 0 had no effect"):
+        with in_a_hurry(laser), pytest.raises(RefusedError, match="OUTP 0 had no effect"):
             await laser.make_safe()
 
 
