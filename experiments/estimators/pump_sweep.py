@@ -146,6 +146,6 @@ def _accidental_hz(values: Floats, power_w: Floats, window_s: float) -> Floats:
     """What there is by chance in one window."""
     first, second = values[0] + values[1] * power_w, values[2] + values[3] * power_w
     chance: Floats = first * second * window_s
-    if len(values) == 5:
-        return chance
-    return chance + (values[5] - 1) * (values[1] * power_w) * (values[3] * power_w) * window_s
+    if len(values) > 5:
+        chance = chance + (values[5] - 1) * (values[1] * power_w) * (values[3] * power_w) * window_s
+    return chance
