@@ -197,7 +197,7 @@ async def test_slow_analysis_holds_the_streams_back() -> None:
 
 
 async def test_silent_tagger_ends_the_wait() -> None:
-    bench = Bench(silence_s=0.2)
+    bench = Bench(silence_s=1.0)
     await bench.collector.start()
     task = asyncio.create_task(bench.collector.run())
     bench.collector.align(SHIFTS)
@@ -217,10 +217,10 @@ async def test_silent_tagger_ends_the_wait() -> None:
 
 
 async def test_taggers_at_rest_are_not_silent() -> None:
-    bench = Bench(silence_s=0.1)
+    bench = Bench(silence_s=0.5)
     async with bench.running():
         await bench.play({n: blocks(*STREAMS[n], edges(1, 4)) for n in SHIFTS})
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
 
 
 async def test_tags_that_do_not_come_through_name_the_tagger_behind() -> None:
@@ -230,6 +230,7 @@ async def test_tags_that_do_not_come_through_name_the_tagger_behind() -> None:
         streams = {n: blocks(*STREAMS[n], [0, PS, 2 * PS]) for n in SHIFTS}
         streams["alice"] = blocks(*STREAMS["alice"], [0, PS])
         await bench.play(streams)
+        await bench.collector.reached(PS)
         with pytest.raises(DeadlineError, match="alice"):
             await bench.collector.reached(2 * PS, deadline_s=0.1)
 

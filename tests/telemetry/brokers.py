@@ -6,6 +6,7 @@ installed its half of the tests is skipped, loudly.
 
 import asyncio
 import contextlib
+import random
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -38,13 +39,12 @@ class Amqtt:
 
     def __init__(self) -> None:
         self._running: EmbeddedBroker | None = None
-        self.line = Line("127.0.0.1", 0)
+        self.line = Line("127.0.0.1", free_port())
 
     async def start(self) -> None:
         self._running = EmbeddedBroker(self.line.port)
         await self._running.__aenter__()
-        assert self.line.port in (0, self._running.port), "its port was taken meanwhile"
-        self.line = Line(self._running.host, self._running.port)
+        assert self.line.port == self._running.port, "its port was taken meanwhile"
 
     async def stop(self) -> None:
         if self._running is not None:
@@ -95,10 +95,13 @@ def program() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A port that nobody takes while a broker is away. One that the system gives would be given to others,
+    even to whoever tries to reach the broker, who then is connected to himself."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_768)  # Linux gives from there on
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ from telemetry.line import Line, connect
 from telemetry.messages import Estimate, Event, Rates, Result, RunState
 from telemetry.outbox import Outbox, Outgoing
 from telemetry.publisher import Publisher
-from tests.telemetry.brokers import running_mosquitto
+from tests.telemetry.brokers import free_port, running_mosquitto
 
 Listen = Callable[..., AbstractAsyncContextManager[Any]]
 STATUS = "bellbench/v1/nyc/control/status"
@@ -157,7 +157,7 @@ async def test_a_line_that_is_left_in_disorder_leaves_the_will(
 
 async def test_broker_gone_and_back(listen_on: Listen, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "telemetry")
-    async with EmbeddedBroker(0) as first:
+    async with EmbeddedBroker(free_port()) as first:
         run = publisher(first.port, outbox=Outbox(max_messages=50))
         await run.__aenter__()
         run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))
@@ -198,7 +198,7 @@ async def test_a_line_that_breaks_while_the_disk_forgets(listen_on: Listen) -> N
         await asyncio.sleep(pause_s)
 
     broken = asyncio.Event()
-    async with EmbeddedBroker(0) as first:
+    async with EmbeddedBroker(free_port()) as first:
         run = publisher(first.port, outbox=Slow(), wait=wait)
         await run.__aenter__()
         run.publish_result(Result(estimates={"chsh_s": Estimate(value=2.3, error=0.1)}))

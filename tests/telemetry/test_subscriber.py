@@ -14,6 +14,7 @@ from telemetry.publisher import Publisher
 from telemetry.subscriber import BrokerError, Message, listen, read, retained
 from telemetry.view import RunView
 from telemetry.wire import Payload, Stamp, encode
+from tests.telemetry.brokers import free_port
 
 START = datetime(2026, 11, 22, 3, 10, tzinfo=UTC)
 NUMBERS = count(1)
@@ -120,7 +121,7 @@ def test_a_run_is_lost_when_its_process_is_gone(
 
 
 async def test_listening_goes_on_after_the_broker_was_away() -> None:
-    first = EmbeddedBroker(0)
+    first = EmbeddedBroker(free_port())
     await first.__aenter__()
     async with (
         Publisher(Line(first.host, first.port), site="nyc", run="r1") as run,

@@ -157,7 +157,7 @@ async def test_the_bound_is_in_tags_too_but_one_block_of_any_size_passes() -> No
     assert 2000 < put <= 2500
     filler.cancel()
     big = Live(CLOCKS, ByHand(), silence_s=10, most_tags=10)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await big.put("hub", stream(1, 0, 1)[0])
 
 
