@@ -7,11 +7,11 @@ both). GothamQ's source at 5e5 pairs/s had F = 0.88, and F = 0.99 at 2e4/s (`tes
     singles of an arm  a0 + a1 P         coincidences  c P + (a0 + a1 P)(b0 + b1 P) w
 
 with the full window w. Light that comes in pulses meets in the same pulse, so that by chance there are more
-coincidences of a1 P and b1 P, the light that goes with the pump: k times as many, up to the period over w. The
-coincidences of displaced windows tell k, and are fitted too.
+coincidences of a1 P and b1 P, the light that goes with the pump: k times as many, up to the period over w.
+The coincidences of displaced windows tell k, and are fitted too.
 
-Everything is as the detectors count it; dead time is not corrected for, so the sweep should stay where it takes
-little.
+Everything is as the detectors count it; dead time is not corrected for, so the sweep should stay where it
+takes little.
 """
 
 from collections.abc import Callable
