@@ -1,10 +1,12 @@
-"""What holds for every test: whatever a test publishes as telemetry is what the contract's schemas say."""
+"""What holds for every test: whatever a test publishes as telemetry is what the contract's schemas say, and
+no example of hypothesis has a deadline of its own (200 ms, which a busy machine needs for nothing)."""
 
 import functools
 import json
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from jsonschema import Draft202012Validator, FormatChecker
 
 from telemetry import contract, wire
@@ -17,6 +19,8 @@ def _validator(payload: type[wire.Payload]) -> Draft202012Validator:
 
 
 def pytest_configure() -> None:
+    settings.register_profile("bellbench", settings(), deadline=None)
+    settings.load_profile("bellbench")
     encode = wire.encode
 
     def encode_and_validate(stamp: wire.Stamp, payload: wire.Payload) -> bytes:

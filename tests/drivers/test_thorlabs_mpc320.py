@@ -217,14 +217,14 @@ async def test_a_cancelled_question_leaves_the_line_in_step(paddles: ThorlabsMpc
 
 async def test_garbage_alone_is_an_error_that_shows_it(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     peer.answers[ustatus_request(1)] = b"\xde\xad\xbe\xef"
-    with in_a_hurry(paddles), pytest.raises(DeadlineError, match="only de ad be ef came"):
+    with in_a_hurry(paddles, 0.5), pytest.raises(DeadlineError, match="only de ad be ef came"):
         await paddles.angles()
 
 
 async def test_half_a_frame_does_not_spoil_the_next(paddles: ThorlabsMpc320, peer: Paddles) -> None:
     whole = ustatus(1, 0, HOMED_IDLE)
     peer.answers[ustatus_request(1)] = whole[:9]
-    with in_a_hurry(paddles), pytest.raises(DeadlineError, match=whole[:9].hex(" ")):
+    with in_a_hurry(paddles, 0.5), pytest.raises(DeadlineError, match=whole[:9].hex(" ")):
         await paddles.angles()
     peer.answers[ustatus_request(1)] = whole
     assert await paddles.angles() == (0.0, 0.0, 0.0)
