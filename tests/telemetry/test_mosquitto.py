@@ -152,7 +152,7 @@ async def test_a_denied_topic_is_noticed_and_nothing_on_it_is_lost(
     path = tmp_path / "outbox.sqlite"
     async with running_mosquitto(tmp_path, *protected(users, narrow)) as broker:
         line = as_user(broker, "control")
-        async with Publisher(line, site="nyc", run="r1", outbox=Outbox(path)) as run:
+        async with Publisher(line, site="nyc", run="r1", outbox=Outbox(path), flush_s=30.0) as run:
             run.publish_state(RunState(state="running"))
             run.publish_event(Event(level="info", text="goes through"))
             for number in range(3):
