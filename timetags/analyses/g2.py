@@ -1,4 +1,4 @@
-"""Second-order correlation g2 of two sets of detectors, normalised.
+"""Second-order correlation g2: of two sets of detectors, normalised, and of a heralded source.
 
 g2(tau) is the number of pairs with difference tau over what independent streams of the same rates give, so
 1 is uncorrelated, below 1 antibunched and above bunched. The unheralded Hong-Ou-Mandel histogram over
@@ -6,12 +6,14 @@ t1 - t2 is the same thing with the outputs of the beam splitter as the two sets 
 it is flat: `physics.md` 6, HOM).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timetags.analyses.analysis import OnePass
+from timetags.analyses.coincidences import Coincidences
 from timetags.analyses.correlate import Correlation
 from timetags.analyses.rates import Singles
 from timetags.block import TagBlock
@@ -100,6 +102,89 @@ class G2:
             )
         mean = side / len(peaks)
         return centre / mean, float(np.sqrt(max(centre, 1) + centre**2 / side) / mean)
+
+
+class Heralded(NamedTuple):
+    """Counts behind a heralded g2: heralds, with a click in the first and in the second arm, and in both."""
+
+    heralds: int
+    first: int
+    second: int
+    both: int
+
+
+class HeraldedG2:
+    """g2 of the light that heralds announce, behind a beam splitter: N_h N_h12 / (N_h1 N_h2).
+
+    - `heralds`, `first`, `second`: the channels of the herald's detectors and of those behind either output
+      of the splitter; all different. Clicks of one set add up.
+    - `delays_ps`: what is added to the times of a channel; 0 for channels that are not named.
+    - `window_ps`: full width about the herald, one for all channels or by channel: a click t belongs to a
+      herald at T if -window/2 <= t - T < window/2 (for the second arm, if t - T - displacement is).
+    - `displacements_ps`: of the second arm's window. g2(0) stands at 0; others show what light of other
+      heralds or pulses does.
+
+    N_h12 are combinations. ValueError if channels repeat or a window is not positive.
+    """
+
+    def __init__(
+        self,
+        heralds: Sequence[int],
+        first: Sequence[int],
+        second: Sequence[int],
+        delays_ps: Mapping[int, int],
+        *,
+        window_ps: int | Mapping[int, int],
+        displacements_ps: Sequence[int] = (0,),
+    ) -> None:
+        used = [*heralds, *first, *second]
+        if len(set(used)) != len(used):
+            raise ValueError(f"heralds and arms must be different channels: {used}")
+        patterns: list[tuple[int, ...]] = [(h, c) for arm in (first, second) for h in heralds for c in arm]
+        patterns += [(h, a, b) for h in heralds for a in first for b in second]
+        self._ends = np.cumsum([len(heralds) * len(first), len(heralds) * len(second)])
+        self._heralds, self._singles = list(heralds), Singles()
+        self._coincidences = []
+        for displacement in displacements_ps:
+            displaced = {c: delays_ps.get(c, 0) - displacement for c in second}
+            delays = {**delays_ps, **displaced}
+            self._coincidences.append(Coincidences(patterns, delays, window_ps=window_ps))
+        self._pass = OnePass(self._singles, *self._coincidences)
+
+    def add(self, block: TagBlock) -> None:
+        """Count on with the next block of the merged stream."""
+        self._pass.add(block)
+
+    def finish(self) -> None:
+        """Count what still waits."""
+        self._pass.finish()
+
+    @property
+    def counts(self) -> list[Heralded]:
+        """By displacement."""
+        heralds = int(self._singles.counts[self._heralds].sum())
+        return [
+            Heralded(heralds, *(int(part.sum()) for part in np.split(coincidences.counts, self._ends)))
+            for coincidences in self._coincidences
+        ]
+
+    @property
+    def g2(self) -> Floats:
+        """By displacement; nan while an arm has no clicks with heralds."""
+        return np.array([_heralded(*counts)[0] for counts in self.counts])
+
+    @property
+    def errors(self) -> Floats:
+        """Standard errors, from the Poisson errors of N_h12, N_h1 and N_h2 taken as independent (which is
+        on the safe side). Without any N_h12, the error of one."""
+        return np.array([_heralded(*counts)[1] for counts in self.counts])
+
+
+def _heralded(heralds: int, first: int, second: int, both: int) -> tuple[float, float]:
+    if first == 0 or second == 0:
+        return np.nan, np.nan
+    unit = heralds / (first * second)
+    return both * unit, unit * float(np.sqrt(max(both, 1) + both**2 / first + both**2 / second))
 
 
 def _ratio(counts: NDArray[np.generic], expected: Floats) -> Floats:

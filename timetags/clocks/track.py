@@ -180,3 +180,76 @@ class Look:
             delays[channel] = delays.get(channel, 0) - self._expected_ps
         around = (-HALF_RANGE_PS, HALF_RANGE_PS)
         return Correlation(self._first, self._second, delays, bin_ps=BIN_PS, range_ps=around)
+
+
+class Follow:
+    """An analysis of a whole merged stream that follows one delay, a look of `look_ps` every `every_ps`.
+
+    Looks lie on multiples of `every_ps`, so the track does not depend on the cuts. It begins with the stream,
+    at the calibrated delays +- `error_ps`. `missed` counts the looks in a row that found no peak: the
+    source is dark, or the delay jumped by more than 8 ns and has to be searched for anew. ValueError unless
+    0 < `look_ps` <= `every_ps`.
+    """
+
+    def __init__(
+        self,
+        first: Collection[int],
+        second: Collection[int],
+        delays_ps: Mapping[int, int],
+        *,
+        look_ps: int,
+        every_ps: int,
+        error_ps: float,
+        rate_sigma: float = RATE_SIGMA,
+    ) -> None:
+        if not 0 < look_ps <= every_ps:
+            raise ValueError(f"looks of {look_ps} ps every {every_ps} ps cannot be")
+        self._first, self._second, self._delays = tuple(first), tuple(second), dict(delays_ps)
+        self._look_ps, self._every_ps = look_ps, every_ps
+        self._error_ps, self._rate_sigma = error_ps, rate_sigma
+        self._track: Track | None = None
+        self._look: Look | None = None
+        self._look_end_ps = 0
+        self.missed = 0
+
+    @property
+    def points(self) -> list[TrackPoint]:
+        """All looks so far that found the peak."""
+        return self._track.points if self._track is not None else []
+
+    @property
+    def alarms(self) -> list[TrackPoint]:
+        """Those of them that differ from what was expected by more than 3 standard deviations."""
+        return [point for point in self.points if point.alarming]
+
+    def delays_at(self, time_ps: int) -> dict[int, int]:
+        """What to add to the times of each channel at a time, in whole ps, by what is known so far."""
+        offset = round(self._track.expect(time_ps)) if self._track is not None else 0
+        shifted = {channel: self._delays.get(channel, 0) - offset for channel in self._second}
+        return self._delays | shifted
+
+    def add(self, block: TagBlock) -> None:
+        if self._track is None:
+            self._track = Track(block.start_ps, self._error_ps, self._rate_sigma)
+        begin = block.start_ps // self._every_ps * self._every_ps
+        for start in range(begin, block.end_ps, self._every_ps):
+            end = start + self._look_ps
+            if block.end_ps <= start or block.start_ps >= end:
+                continue
+            if self._look is None or self._look_end_ps != end:
+                self._end_look()
+                self._look = Look(self._track, self._first, self._second, self._delays, start, end)
+                self._look_end_ps = end
+            self._look.add(block.between(start, end))
+            if block.end_ps >= end:
+                self._end_look()
+
+    def finish(self) -> None:
+        """A look that the stream's end cut short counts, with the pairs that it has."""
+        self._end_look()
+
+    def _end_look(self) -> None:
+        if self._look is not None:
+            self._look.finish()
+            self.missed = 0 if self._look.point is not None else self.missed + 1
+            self._look = None

@@ -1,10 +1,12 @@
-"""The track of a delay: its filter on made-up looks, and looks at few pairs."""
+"""The track of a delay: its filter on made-up looks, and a whole stream followed through drift and jump."""
 
 import numpy as np
 import pytest
 
+from tests.timetags.clocks.links import Rates, link
 from timetags.block import TagBlock
-from timetags.clocks.track import Look, Track
+from timetags.clocks.track import Follow, Look, Track
+from timetags.merge import merge_channels
 
 PS = 10**12
 
@@ -82,6 +84,54 @@ def test_the_alarm_is_raised_beyond_three_standard_deviations() -> None:
         (True, False),
         (True, True),
     ]
+
+
+ARM = Rates(hub=2e5, spoke=2e5, pairs=3e4)
+
+
+def merged(random: np.random.Generator, seconds: int, jump_ps: int) -> TagBlock:
+    """A link whose spoke (channel 3, hub channel 8) drifts by 40 ps/s and jumps after half of the time."""
+    hub, spoke = link(random, seconds, ARM, delay_ps=-7_000, skew=40e-12)
+    spoke = np.sort(spoke + jump_ps * (spoke > seconds * PS // 2))
+    times, channels = merge_channels([hub, spoke], [8, 3])
+    inside = (times >= 0) & (times < seconds * PS)
+    return TagBlock(times[inside], channels[inside], 0, seconds * PS)
+
+
+def follow(stream: TagBlock, edges: list[int], every_ps: int = PS // 2) -> Follow:
+    following = Follow([8], [3], {3: 7_000}, look_ps=PS // 4, every_ps=every_ps, error_ps=20.0)
+    for begin, end in zip([0, *edges], [*edges, stream.end_ps], strict=True):
+        following.add(stream.between(begin, end))
+    following.finish()
+    return following
+
+
+def test_a_stream_is_followed_through_drift_and_jump_however_it_is_cut() -> None:
+    stream = merged(np.random.default_rng(3), 6, 600)
+    following = follow(stream, [])
+    points = following.points
+    assert [p.time_ps for p in points] == [k * PS // 2 + PS // 8 for k in range(12)]
+    # 7,500 pairs of 1 ns width fix the cusp to some 10 ps: 6 sigma.
+    for p in points:
+        seconds = p.time_ps / PS
+        assert p.error_ps < 15
+        assert abs(p.offset_ps - 40 * seconds - 600 * (seconds > 3)) < 6 * p.error_ps
+    assert [p.jumped for p in points] == [k == 6 for k in range(12)]
+    assert points[6] in following.alarms
+    assert following.delays_at(6 * PS)[3] == pytest.approx(7_000 - 840, abs=60)
+    assert 8 not in following.delays_at(6 * PS)
+
+    again = follow(stream, sorted(np.random.default_rng(4).integers(0, 6 * PS, 40).tolist()))
+    assert again.points == points
+
+
+def test_looks_without_a_peak_are_counted_and_the_track_stays() -> None:
+    stream = merged(np.random.default_rng(5), 4, 50_000)
+    following = follow(stream, [PS, 2 * PS, 3 * PS])
+    assert following.missed == 4
+    assert len(following.points) == 4
+    with pytest.raises(ValueError, match="cannot be"):
+        follow(stream, [], every_ps=PS // 8)
 
 
 def test_a_look_at_ten_pairs_never_moves_the_track_to_where_there_are_none() -> None:
