@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bellbench.commands.options import runs_option
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 from experiments.calibrations.history import Calibration, History
 from experiments.config.estimate import show_duration
@@ -41,7 +42,6 @@ def list_(name: str | None, testbed: str | None, simulated: bool | None, runs: P
     if as_json:
         click.echo(json.dumps([_about(c, now, force) for c in found], indent=2))
         return ExitCode.DONE
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", "calibration", "testbed", "made", "age", "numbers", "run")
@@ -50,7 +50,7 @@ def list_(name: str | None, testbed: str | None, simulated: bool | None, runs: P
         mark = "in force" if _handle(c) in force else ""
         age = show_duration(c.age_s(now))
         table.add_row(mark, c.name, bench, c.utc[:19], age, str(len(c.figures())), c.run)
-    Console().print(table)
+    console().print(table)
     return ExitCode.DONE
 
 
@@ -74,7 +74,6 @@ def show(
         rollbacks = [vars(r) for r in past]
         click.echo(json.dumps(_about(one, now, force) | {"rollbacks": rollbacks}, indent=2))
         return ExitCode.DONE
-    from rich.console import Console
     from rich.table import Table
 
     from bellbench.text import with_error
@@ -85,15 +84,15 @@ def show(
         table.add_row(figure.quantity, figure.scope, value, figure.unit)
     state = "in force" if _handle(one) in force else "not in force"
     valid = "" if one.valid_for_s is None else f", valid for {show_duration(one.valid_for_s)}"
-    console = Console()
+    terminal = console()
     made = f"made {one.utc}, {show_duration(one.age_s(now))} ago, by {one.run}"
-    console.print(f"{one.name} of {one.testbed}: {state}\n{made}{valid}", markup=False, highlight=False)
+    terminal.print(f"{one.name} of {one.testbed}: {state}\n{made}{valid}", highlight=False)
     if one.note:
-        console.print(one.note, markup=False)
-    console.print(table)
+        terminal.print(one.note)
+    terminal.print(table)
     for r in past:
         line = f"{r.utc[:19]} {r.who} put that of {r.run} in force: {r.why}"
-        console.print(line, markup=False, highlight=False)
+        terminal.print(line, highlight=False)
     return ExitCode.DONE
 
 

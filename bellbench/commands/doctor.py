@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bellbench.commands.panel import show, show_limits
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 from drivers.capabilities import Instrument
 from drivers.errors import InstrumentError
@@ -77,7 +78,6 @@ async def _look(driver: Instrument, *, raw: bool) -> dict[str, Any]:
 
 
 def _print(found: list[dict[str, Any]], strangers: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text  # what instruments and libraries say is never read as rich's markup
 
@@ -93,10 +93,10 @@ def _print(found: list[dict[str, Any]], strangers: list[str]) -> None:
         if not entry["settled"]:
             state = Text.assemble(("moving\n", "yellow"), state)
         table.add_row(where, Text(name), Text(who["firmware"]), state)
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
     for address in strangers:
-        console.print(f"not configured: {address}", markup=False)
+        terminal.print(f"not configured: {address}")
 
 
 async def _search() -> set[str]:

@@ -10,6 +10,7 @@ import click
 from bellbench.commands.options import runs_option
 from bellbench.commands.runs import Refused, as_json_option, opened
 from bellbench.commands.tags.options import POSITIVE_PS, TIME_PS, picoseconds
+from bellbench.console import console
 
 
 def _of_detectors(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:  # noqa: ARG001
@@ -91,7 +92,6 @@ def replay(
 def _show(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """The figures of the run and those of now. They are of the same clicks, so their difference has no
     standard deviations."""
-    from rich.console import Console
     from rich.table import Table
 
     from bellbench.text import with_error
@@ -104,6 +104,6 @@ def _show(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for figure in {**old, **new}:
         cells = (with_error(f.value, f.error) if f else "-" for f in (old.get(figure), new.get(figure)))
         table.add_row(figure, *cells)
-    console = Console(highlight=False)
-    console.print(name, markup=False)
-    console.print(table)
+    terminal = console(highlight=False)
+    terminal.print(name)
+    terminal.print(table)

@@ -15,6 +15,7 @@ import click
 
 from bellbench.commands.options import runs_option
 from bellbench.configuration import read_changes, with_changes
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 from experiments.config.files import LoadedExperiment, load_experiment
 from experiments.config.problems import ConfigError
@@ -99,8 +100,6 @@ def _sweep(
     loaded: LoadedExperiment, one: "Callable[[LoadedExperiment], RunReport]", *, as_json: bool
 ) -> ExitCode:
     """Carry out all points and tell how they went."""
-    from rich.console import Console
-
     from bellbench.sweeps import carry_out_all, sweep_table, worst
 
     done = carry_out_all(loaded.points, one)
@@ -109,7 +108,7 @@ def _sweep(
         about = {"sweep": done[0].point.sweep, "of": len(loaded.points), "exit_code": int(code)}
         click.echo(json.dumps({**about, "points": [d.to_json() for d in done]}, indent=2))
     else:
-        Console().print(sweep_table(done))
+        console().print(sweep_table(done))
     return code
 
 
@@ -132,13 +131,12 @@ def carry_out(
 async def _run(
     loaded: LoadedExperiment, runs: Path, seed: int, how: Manner, continuation: "Continuation | None"
 ) -> "RunReport":
-    from rich.console import Console
 
     from bellbench.display import LiveDisplay, PlainLines
     from bellbench.session import Session
     from experiments.engine.events import RunObserver
 
-    console = Console()
+    terminal = console()
     title = f"{loaded.experiment.title or loaded.experiment.experiment} (seed {seed})"
     if loaded.point:
         title += f", {loaded.point}"
@@ -147,11 +145,11 @@ async def _run(
     observers: list[RunObserver] = []
     async with AsyncExitStack() as stack:
         if not (how.as_json or how.quiet):
-            if console.is_terminal:
-                observers.append(stack.enter_context(LiveDisplay(console, title)))
+            if terminal.is_terminal:
+                observers.append(stack.enter_context(LiveDisplay(terminal, title)))
             else:
-                console.print(title, markup=False)
-                observers.append(PlainLines(console))
+                terminal.print(title)
+                observers.append(PlainLines(terminal))
         if how.dashboard:
             from bellbench.dashboard.beside import DashboardBeside
 
@@ -197,7 +195,6 @@ def _write_report(folder: Path) -> None:
 
 def _tell(report: "RunReport", *, as_json: bool) -> None:
     """How the run ended, and its results."""
-    from rich.console import Console
 
     from bellbench.display import results_table
 
@@ -211,11 +208,11 @@ def _tell(report: "RunReport", *, as_json: bool) -> None:
         }
         click.echo(json.dumps(about, indent=2))
     else:
-        console = Console()
+        terminal = console()
         if report.results:
-            console.print(results_table(report.results))
+            terminal.print(results_table(report.results))
         if report.folder:
-            console.print(f"{report.ending.state}: {report.folder}", markup=False, highlight=False)
+            terminal.print(f"{report.ending.state}: {report.folder}", highlight=False)
     if report.ending.message:
         colour = "yellow" if report.ending.exit is Exit.DONE else "red"
         click.secho(report.ending.message, err=True, fg=colour if sys.stderr.isatty() else None)

@@ -17,11 +17,10 @@ import click
 
 from bellbench.commands import run_control
 from bellbench.commands.options import runs_option
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from experiments.archive.catalogue import Entry
     from experiments.archive.stored import StoredRun
 
@@ -161,7 +160,7 @@ def show(run: str, runs: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary, indent=2))
     else:
-        _console().print(run_page(summary))
+        console(highlight=False).print(run_page(summary))
 
 
 @runs.command()
@@ -185,7 +184,7 @@ def compare(one: str, other: str, runs: Path, html: Path | None, as_json: bool) 
         html.write_text(html_of(page), encoding="utf-8")
     figures, settings = compare_figures(first, second), compare_settings(first, second)
     if not as_json:
-        _console().print(comparison_page(first.name, second.name, figures, settings))
+        console(highlight=False).print(comparison_page(first.name, second.name, figures, settings))
         return
     about = {
         "one": first.name,
@@ -258,12 +257,6 @@ def verify(run: str, runs: Path, as_json: bool) -> int:
         for remark in verdict.remarks:
             click.echo(f"  no loss: {remark}")
     return ExitCode.RUN_FAILED if verdict.problems else ExitCode.DONE
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 for command in (run_control.pause, run_control.resume, run_control.stop, run_control.abort):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import click
 
 from bellbench.commands.options import RUNS, broker_options, runs_option
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def broker_of_newest_run(runs: Path) -> dict[str, object] | None:
 
 
 async def _once(line: "Line", root: str, as_json: bool) -> None:
-    from rich.console import Console
 
     from bellbench.watch_screen import render
     from telemetry.subscriber import retained
@@ -123,11 +123,10 @@ async def _once(line: "Line", root: str, as_json: bool) -> None:
     if view.state is None:
         raise WatchError(f"the broker at {line} knows of no run under {root!r}.")
     if not as_json:
-        Console().print(render(view))
+        console().print(render(view))
 
 
 async def _follow(line: "Line", root: str, as_json: bool) -> None:
-    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
@@ -135,14 +134,14 @@ async def _follow(line: "Line", root: str, as_json: bool) -> None:
     from telemetry.view import RunView
 
     view = RunView()
-    console = Console()
-    waiting = Text(f"waiting for a run at {line} ..." if console.is_terminal else "")
+    terminal = console()
+    waiting = Text(f"waiting for a run at {line} ..." if terminal.is_terminal else "")
     if as_json:
         await _listen_to_the_end(line, root, view, as_json=True)
     else:
         with Live(
             get_renderable=lambda: render(view) if view.state else waiting,
-            console=console,
+            console=terminal,
             refresh_per_second=4,
         ):
             await _listen_to_the_end(line, root, view, as_json=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bellbench.console import console
 from bellbench.exit_codes import ExitCode
 from experiments.config.problems import choices
 
@@ -148,10 +149,10 @@ class ProgressBar:
         if self._bar is None:
             if not sys.stderr.isatty() or time.monotonic() - self._begun < PATIENCE_S:
                 return
-            from rich.console import Console
+            from rich.markup import escape
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar = Progress(console=console(stderr=True), transient=True)
             self._bar.start()
-            self._task = self._bar.add_task(self._doing, total=1.0)
+            self._task = self._bar.add_task(escape(self._doing), total=1.0)
         self._bar.update(self._task, completed=fraction)
