@@ -6,6 +6,7 @@ A port is exclusive, and opening and closing go on in threads, which a cancellat
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -132,11 +133,7 @@ async def test_a_cancelled_closing_closes_the_port(
 ) -> None:
     ports = opened_ports(monkeypatch)
     await line.open()
-    held = Held(threading.Thread.join)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "join", lambda *args: held(*args))
-        closing = asyncio.create_task(line.close())
-        await held.began.wait()
+    async with a_held_closing(line, monkeypatch) as (closing, held):
         closing.cancel()
         await rounds()
         held.release.set()
@@ -150,11 +147,7 @@ async def test_opening_waits_for_a_closing_under_way(
     line: SerialTextLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await line.open()
-    held = Held(threading.Thread.join)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "join", lambda *args: held(*args))
-        closing = asyncio.create_task(line.close())
-        await held.began.wait()
+    async with a_held_closing(line, monkeypatch) as (closing, held):
         opening = asyncio.create_task(line.open())
         await rounds()
         held.release.set()
@@ -177,6 +170,19 @@ async def test_closing_waits_for_an_opening_under_way(
     await closing
     assert not line.is_open
     assert not held.results[0].is_open
+
+
+@asynccontextmanager
+async def a_held_closing(
+    line: SerialTextLine, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[asyncio.Task[None], Held]]:
+    """A closing that waits for its reader until `held` is released."""
+    held = Held(threading.Thread.join)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", lambda *args: held(*args))
+        closing = asyncio.create_task(line.close())
+        await held.began.wait()
+        yield closing, held
 
 
 def opened_ports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
