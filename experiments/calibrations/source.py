@@ -27,13 +27,12 @@ from experiments.engine.outcome import RunError
 from experiments.engine.record import utc_now
 from experiments.engine.step import Context, SetPoint, Step
 from experiments.engine.switching import connect
-from experiments.engine.tags import PS, TAIL_S
+from experiments.engine.tags import PS
 from experiments.estimators.estimate import Estimate, rate
 from experiments.estimators.heralding import Arm, Coincident, car, heralding_efficiency
 from experiments.estimators.poisson_fit import FitError
 from experiments.estimators.pump_sweep import OperatingPoint, PumpFit, PumpSweep, fit_pump, power_for
 from experiments.measurements.analysers import ZZ_XX_YY
-from experiments.measurements.dwell import MARGIN_PS
 from experiments.measurements.pair_dwell import PairDwell, PairSlice, Windows
 from experiments.measurements.pulses import period_of_pair
 
@@ -159,8 +158,8 @@ class CalibrateSourceStep(Step[CalibrateSource]):
             slice_of,
         )
         context.announce(Happened("sweep point", dwell.setting, dwell.window))
-        await context.let_pass(context.tags.lasts(parameters.dwell) + TAIL_S, doing)
-        await context.tags.reached(dwell.end_ps + MARGIN_PS)
+        await context.let_pass(context.tags.lasts(parameters.dwell), doing)
+        await dwell.all_in(context)
         self._dwell = None
         first, second = (_singles(dwell, bench, analyser) for analyser in pair.analysers)
         pairs = Coincident(int(dwell.raw.sum()), int(dwell.displaced.sum()), windows.displacements)
