@@ -37,7 +37,7 @@ class Papers:
 
     def write_state(self, state: State) -> None:
         """Write run.json for a run that goes on."""
-        self._folder.write_json("run.json", self._about(state))
+        self._folder.write_state(self._about(state))
 
     def results(self, found: Results, *, complete: bool) -> dict[str, object] | None:
         """What results.json says of what was measured; None when that is nothing."""

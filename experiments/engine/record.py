@@ -19,6 +19,7 @@ StorageError that says what to do. A reserve file keeps room for the last words 
 import json
 import os
 import secrets
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,9 @@ class RunFolder:
     def __init__(self, path: Path, documents: Documents) -> None:
         self.path = path
         self.documents = documents
+        self._states = threading.Lock()
+        """After an abort a state that nobody waits for any more may still be on its way to disk."""
+        self._over = False
 
     @classmethod
     def create(cls, runs: Path, experiment: str) -> "RunFolder":
@@ -64,11 +68,19 @@ class RunFolder:
         with StorageError.when(name):
             replace_whole(self.path / name, text)
 
+    def write_state(self, data: object) -> None:
+        """Write run.json for a run that goes on; after its last words, nothing."""
+        with self._states:
+            if not self._over:
+                self.write_json("run.json", data)
+
     def last_words(self, data: object) -> None:
         """Write run.json for the last time, into the room of the reserve when the disk is full."""
         with suppress(OSError):
             (self.path / ".reserve").unlink()
-        self.write_json("run.json", data)
+        with self._states:
+            self._over = True
+            self.write_json("run.json", data)
 
     def close(self, ending: Ending) -> None:
         """Write the last document, if there is room for it, and close. Never raises."""

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,31 @@ def test_reserve_gives_way_to_the_last_words(tmp_path: Path) -> None:
     folder.last_words({"state": "failed"})
     assert not reserve.exists()
     assert json.loads((folder.path / "run.json").read_text()) == {"state": "failed"}
+    folder.close(DONE)
+
+
+def test_no_state_still_on_its_way_disturbs_the_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An aborted run does not wait for a slow disk: a thread writes on beside whoever ends the run."""
+    folder = RunFolder.create(tmp_path, "swap")
+    under_way, goes_on = threading.Event(), threading.Event()
+
+    def slow(number: int) -> None:
+        if threading.current_thread().name.startswith("aborted"):
+            under_way.set()
+            assert goes_on.wait(10)
+
+    monkeypatch.setattr("os.fsync", slow)
+    with ThreadPoolExecutor(1, "aborted") as aborted, ThreadPoolExecutor(1, "end") as end:
+        state = aborted.submit(folder.write_state, {"state": "paused"})
+        assert under_way.wait(10)
+        last = end.submit(folder.last_words, {"state": "aborted"})
+        goes_on.set()
+        state.result(10)
+        last.result(10)
+        aborted.submit(folder.write_state, {"state": "running"}).result(10)
+    assert json.loads((folder.path / "run.json").read_text()) == {"state": "aborted"}
     folder.close(DONE)
 
 
